@@ -1,0 +1,1 @@
+"""The controller manager and the scheduler: loops that make what is match what is wanted."""

@@ -1,0 +1,1 @@
+"""The nodes: pods' lives, their containers, volumes, probes, logs and network."""

@@ -1,0 +1,1 @@
+"""What runs in containers: small asyncio programs, one class per real one, or real processes."""

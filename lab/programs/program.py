@@ -1,0 +1,70 @@
+"""The border between a kubelet and what runs in a container: neither knows more of the other than this."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from lab.clock import Clock
+from lab.faults import Faults
+
+
+class StartError(Exception):
+    """The container could not be started (no such command ...): reason StartError, exit code 128."""
+
+
+class OutOfMemory(Exception):
+    """The container went over its memory limit: reason OOMKilled, exit code 137."""
+
+
+@dataclass
+class Container:
+    """A running container as its program sees it."""
+
+    namespace: str
+    pod: str
+    pod_uid: str
+    name: str
+    image: str
+    argv: list[str]  # command and args after $(VAR) expansion; the image's own entrypoint when the pod gives no command
+    env: dict[str, str]
+    root: Path  # the container's file system: volumes stand at root/<mount path>
+    volumes: dict[str, Path]  # mount path inside -> directory or file outside
+    working_dir: str
+    ip: str  # the pod's address, in 127.0.0.0/8: programs listen here and nowhere else
+    hostname: str
+    labels: dict[str, str]
+    memory_limit: int | None  # bytes
+    clock: Clock
+    faults: Faults
+    shared: dict[str, Any]  # lab-wide, survives containers: what nodes of one network agree on
+    write: Callable[[bytes], None]  # one line of output (newline added) into the container's log
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set on SIGTERM; SIGKILL cancels the task
+
+    def log(self, line: str) -> None:
+        """Print one line."""
+        self.write(line.encode())
+
+    def path(self, inside: str) -> Path:
+        """Where a path inside the container really is: below a volume when one is mounted there, else below root."""
+        best = ""
+        for mount in self.volumes:
+            clean = mount.rstrip("/")
+            if (inside == clean or inside.startswith(clean + "/")) and len(clean) > len(best):
+                best = clean
+        if best:
+            source = next(p for m, p in self.volumes.items() if m.rstrip("/") == best)
+            rest = inside[len(best) :].lstrip("/")
+            return source / rest if rest else source
+        return self.root / inside.lstrip("/")
+
+
+class Program(Protocol):
+    """What an image runs. One instance per container start."""
+
+    async def run(self, container: Container) -> int:
+        """Run until done; give the exit code. Return soon after `container.stopping` is set. May raise StartError, OutOfMemory."""
+        ...
