@@ -1,0 +1,1 @@
+"""How a team runs it: images, pools, rights; and the whole thing on one machine (`local`)."""
