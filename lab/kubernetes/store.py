@@ -6,18 +6,18 @@ Objects in the store are never changed in place: a write puts a new dict there. 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lab.kubernetes.kinds import Kind
+import orjson
+
+from lab.kubernetes.kind import Kind
 
 Obj = dict[str, Any]
-Key = tuple[str, str]  # namespace ("" for cluster-wide kinds), name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Event:
     """One write: what kind, what happened, the object after and before it, and the version the write made."""
 
@@ -28,7 +28,7 @@ class Event:
     version: int
 
 
-class Expired(Exception):
+class Expired(Exception):  # noqa: N818 - the word the API uses
     """The version asked for is older than the history kept."""
 
 
@@ -49,85 +49,136 @@ class Subscription:
     def close(self) -> None:
         """Stop receiving."""
         self._store.subscriptions.discard(self)
+        for some in self._store.by_kind.values():
+            some.discard(self)
 
 
 class Store:
     """Versioned objects. Knows nothing of what they mean."""
 
-    def __init__(self, history: int = 20_000, first_version: int = 1) -> None:
+    def __init__(self, history: int = 8_000, first_version: int = 1) -> None:
         self.version = first_version
         self.subscriptions: set[Subscription] = set()
-        self._objects: dict[Kind, dict[Key, Obj]] = {}
-        self._history: deque[Event] = deque(maxlen=history)
-        self._oldest = first_version  # the oldest version whose later events are all still here
+        self.by_kind: dict[Kind, set[Subscription]] = {}
+        self._objects: dict[Kind, dict[str, dict[str, Obj]]] = {}  # kind -> namespace -> name
+        self._limit = history
+        # One event per version without gaps, so the event of version v stands at index v - _oldest - 1.
+        self._history: list[Event] = []
+        self.oldest = first_version  # the oldest version whose later events are all still here
+        self._encoded: dict[str, bytes] = {}  # by resourceVersion, which no two states share
+        self._encoded_size = 0
 
     def get(self, kind: Kind, namespace: str, name: str) -> Obj | None:
         """The object, or None."""
-        return self._objects.get(kind, {}).get((namespace, name))
+        return self._objects.get(kind, {}).get(namespace, {}).get(name)
 
     def items(self, kind: Kind, namespace: str | None = None) -> list[Obj]:
         """Objects of a kind ordered by namespace and name; of all namespaces when None."""
-        found = self._objects.get(kind, {})
-        return [found[key] for key in sorted(found) if namespace is None or key[0] == namespace]
+        return _ordered(self._objects.get(kind, {}), namespace)
 
-    def count(self, kind: Kind) -> int:
+    def count(self, kind: Kind, namespace: str | None = None) -> int:
         """How many there are of a kind."""
-        return len(self._objects.get(kind, {}))
+        found = self._objects.get(kind, {})
+        return sum(len(names) for names in found.values()) if namespace is None else len(found.get(namespace, {}))
 
     def put(self, kind: Kind, obj: Obj) -> Obj:
         """Write an object under its metadata's namespace and name; sets resourceVersion (in place: give a fresh dict)."""
         meta = obj["metadata"]
-        key = (meta.get("namespace", ""), meta["name"])
-        objects = self._objects.setdefault(kind, {})
-        old = objects.get(key)
+        objects = self._objects.setdefault(kind, {}).setdefault(meta.get("namespace", ""), {})
+        old = objects.get(meta["name"])
+        if old is not None:
+            share(obj, old)
         self.version += 1
         meta["resourceVersion"] = str(self.version)
-        objects[key] = obj
+        objects[meta["name"]] = obj
         self._emit(Event(kind, "MODIFIED" if old else "ADDED", obj, old, self.version))
         return obj
 
-    def remove(self, kind: Kind, namespace: str, name: str) -> Obj:
-        """Take an object out; gives its last state with the version of the removal."""
-        old = self._objects[kind].pop((namespace, name))
+    def remove(self, kind: Kind, namespace: str, name: str, last: Obj | None = None) -> Obj:
+        """Take an object out; gives its last state (the one given, or the one stored) with the version of the removal."""
+        old = self._objects[kind][namespace].pop(name)
         self.version += 1
-        last = {**old, "metadata": {**old["metadata"], "resourceVersion": str(self.version)}}
+        last = last or old
+        last = {**last, "metadata": {**last["metadata"], "resourceVersion": str(self.version)}}
         self._emit(Event(kind, "DELETED", last, old, self.version))
         return last
 
-    def since(self, version: int) -> Iterator[Event]:
+    def since(self, version: int) -> list[Event]:
         """Events after a version, oldest first; Expired when some of them are forgotten."""
-        if version < self._oldest:
+        if version < self.oldest:
             raise Expired(version)
-        return (event for event in list(self._history) if event.version > version)
+        return self._history[version - self.oldest :]
 
     def items_at(self, kind: Kind, version: int, namespace: str | None = None) -> list[Obj]:
         """Objects of a kind as they were at a version; Expired when that is forgotten."""
-        objects = dict(self._objects.get(kind, {}))
-        for event in reversed(list(self.since(version))):
-            if event.kind is kind:
-                meta = event.object["metadata"]
-                key = (meta.get("namespace", ""), meta["name"])
-                if event.old is None:
-                    objects.pop(key, None)
-                else:
-                    objects[key] = event.old
-        return [objects[key] for key in sorted(objects) if namespace is None or key[0] == namespace]
+        events = [event for event in self.since(version) if event.kind is kind]
+        objects = {space: dict(names) for space, names in self._objects.get(kind, {}).items()} if events else self._objects.get(kind, {})
+        for event in reversed(events):
+            meta = event.object["metadata"]
+            names = objects.setdefault(meta.get("namespace", ""), {})
+            if event.old is None:
+                names.pop(meta["name"], None)
+            else:
+                names[meta["name"]] = event.old
+        return _ordered(objects, namespace)
 
     def compact(self) -> None:
         """Forget the whole history, as etcd does every five minutes."""
         self._history.clear()
-        self._oldest = self.version
+        self.oldest = self.version
 
-    def subscribe(self, wants: Callable[[Event], bool]) -> Subscription:
-        """Events from now on that `wants` says yes to."""
+    def subscribe(self, wants: Callable[[Event], bool], kind: Kind | None = None) -> Subscription:
+        """Events from now on that `wants` says yes to; with `kind` only those of one kind are looked at."""
         subscription = Subscription(self, wants)
-        self.subscriptions.add(subscription)
+        (self.subscriptions if kind is None else self.by_kind.setdefault(kind, set())).add(subscription)
         return subscription
 
+    def encoded(self, obj: Obj) -> bytes:
+        """A stored object as JSON without kind and apiVersion (as in lists), encoded once per version."""
+        version = obj["metadata"]["resourceVersion"]
+        data = self._encoded.get(version)
+        if data is None:
+            data = orjson.dumps({key: value for key, value in obj.items() if key not in ("kind", "apiVersion")})
+            self._encoded[version] = data
+            self._encoded_size += len(data)
+            if self._encoded_size > 32 * 2**20:
+                self._forget_encoded()
+        return data
+
+    def _forget_encoded(self) -> None:
+        """Drop the older half."""
+        for version in list(self._encoded)[: len(self._encoded) // 2]:
+            self._encoded_size -= len(self._encoded.pop(version))
+
     def _emit(self, event: Event) -> None:
-        if len(self._history) == self._history.maxlen:
-            self._oldest = self._history[0].version
         self._history.append(event)
-        for subscription in self.subscriptions:
+        if len(self._history) > self._limit * 5 // 4:  # in strides, as cutting a list moves all of it
+            cut = len(self._history) - self._limit
+            self.oldest = self._history[cut - 1].version
+            del self._history[:cut]
+        for subscription in (*self.subscriptions, *self.by_kind.get(event.kind, ())):
             if subscription.wants(event):
                 subscription.queue.put_nowait(event)
+
+
+def share(new: Obj, old: Obj) -> None:
+    """Make the new state of an object use the parts of the old one that are equal: a history of states then costs little memory."""
+    for key, value in new.items():
+        before = old.get(key)
+        if value is before or before is None:
+            continue
+        if key == "metadata":
+            share(value, before)
+        elif value == before and type(value) is type(before):
+            new[key] = before
+
+
+def _ordered(objects: dict[str, dict[str, Obj]], namespace: str | None) -> list[Obj]:
+    return list(_walk(objects, namespace))
+
+
+def _walk(objects: dict[str, dict[str, Obj]], namespace: str | None) -> Iterator[Obj]:
+    for space in sorted(objects) if namespace is None else [namespace]:
+        names = objects.get(space, {})
+        for name in sorted(names):
+            yield names[name]
