@@ -38,7 +38,7 @@ class FlowOptions(BaseSettings):
         cli_implicit_flags=True,
         cli_kebab_case=True,
         cli_hide_none_type=True,
-        cli_enforce_required=False,
+        cli_avoid_json=True,
         cli_exit_on_error=False,
         nested_model_default_partial_update=True,
         case_sensitive=True,
@@ -124,10 +124,8 @@ def parse_parameters(name: str, flow: Any, arguments: Sequence[str]) -> tuple[di
 def print_flow_help(name: str, flow: Any) -> None:
     """Help of one sub-command: its own options are told along with the flow's."""
     model = options_model(flow)
-    model.__doc__ = (
-        f"{model.__doc__ or ''}\n\nAlso: -f FILE (parameters from a YAML file; options win over it), -o text|json (how the result is printed), "
-        "-q (no logs, only the result)."
-    )
+    own = "-f FILE (parameters from a YAML file; options win over it), -o text|json (how the result is printed), -q (no logs, only the result)"
+    model.__doc__ = f"{(model.__doc__ or '').split('Args:')[0].strip()}\n\nAlso: {own}."
     sys.argv[0] = f"cosmodrome {name}"
     try:
         CliApp.run(model, cli_args=["--help"])
