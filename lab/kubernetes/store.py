@@ -28,7 +28,7 @@ class Event:
     version: int
 
 
-class Expired(Exception):  # noqa: N818 - the word the API uses
+class Expired(Exception):
     """The version asked for is older than the history kept."""
 
 
