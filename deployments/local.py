@@ -65,6 +65,7 @@ class Surroundings:
     lab: dict[str, Any]  # the lab's ready line: kubernetes, control, storage, kubeconfig
     ui: str
     environment: dict[str, str]
+    lab_pid: int
 
 
 def say(text: str = "") -> None:
@@ -72,9 +73,9 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
-def start(stack: ExitStack, name: str, command: list[str], environment: dict[str, str]) -> Child:
-    """Start a process whose output goes to .lab/<name>.log and which ends with the stack."""
-    log = HOME / f"{name.replace(' ', '-')}.log"
+def start(stack: ExitStack, name: str, command: list[str], environment: dict[str, str], home: Path = HOME) -> Child:
+    """Start a process whose output goes to <home>/<name>.log and which ends with the stack."""
+    log = home / f"{name.replace(' ', '-')}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
@@ -116,11 +117,11 @@ def healthy(url: str) -> bool:
         return False
 
 
-def prefect_environment(port: int) -> dict[str, str]:
+def prefect_environment(port: int, home: Path) -> dict[str, str]:
     """Our own Prefect home, so that nobody's profile or server is touched; nothing calls out."""
     return {
         **os.environ,
-        "PREFECT_HOME": str(HOME / "prefect"),
+        "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_UI_URL": f"http://127.0.0.1:{port}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -137,26 +138,22 @@ def read_ready(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def bring_up(stack: ExitStack, speed: float, nodes: int) -> Surroundings:
+def bring_up(stack: ExitStack, speed: float, nodes: int, home: Path = HOME) -> Surroundings:
     """Start lab and Prefect server side by side, and tell Prefect of the lab."""
-    HOME.mkdir(exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
     port = free_port(UI_PORT)
     if port != UI_PORT:
         say(f"Port {UI_PORT} is taken; the Prefect UI is on {port} this time.")
-    environment = prefect_environment(port)
-    ready_file = HOME / "ready.json"
+    environment = prefect_environment(port, home)
+    ready_file = home / "ready.json"
     ready_file.unlink(missing_ok=True)
-    python = sys.executable
-    lab = start(
-        stack,
-        "lab",
-        [python, "-m", "lab", "--speed", str(speed), "--nodes", str(nodes), "--state-dir", str(HOME / "lab"), "--ready-file", str(ready_file)],
-        environment,
-    )
-    server = start(stack, "prefect server", [python, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], environment)
+    lab_options = ["--speed", str(speed), "--nodes", str(nodes), "--state-dir", str(home / "lab"), "--ready-file", str(ready_file)]
+    lab = start(stack, "lab", [sys.executable, "-m", "lab", *lab_options], environment, home)
+    server_command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    server = start(stack, "prefect server", server_command, environment, home)
     ready = wait_for(lab, "its ready line", lambda: read_ready(ready_file))
     wait_for(server, "an answer on /api/health", lambda: healthy(f"http://127.0.0.1:{port}/api/health"))
-    surroundings = Surroundings(ready, f"http://127.0.0.1:{port}", environment)
+    surroundings = Surroundings(ready, f"http://127.0.0.1:{port}", environment, lab.process.pid)
     os.environ.update({key: value for key, value in environment.items() if key.startswith(("PREFECT", "DO_NOT"))})
     register(ready)
     return surroundings

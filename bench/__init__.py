@@ -1,0 +1,1 @@
+"""What operations cost, as ratios within one run: machines differ, ratios hold."""
