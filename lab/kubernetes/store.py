@@ -60,6 +60,7 @@ class Store:
         self.version = first_version
         self.subscriptions: set[Subscription] = set()
         self.by_kind: dict[Kind, set[Subscription]] = {}
+        self.listeners: dict[Kind, list[Callable[[Event], None]]] = {}
         self._objects: dict[Kind, dict[str, dict[str, Obj]]] = {}  # kind -> namespace -> name
         self._limit = history
         # One event per version without gaps, so the event of version v stands at index v - _oldest - 1.
@@ -133,6 +134,12 @@ class Store:
         (self.subscriptions if kind is None else self.by_kind.setdefault(kind, set())).add(subscription)
         return subscription
 
+    def listen(self, kind: Kind, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Have a function called within every write of a kind (it must be quick and write nothing); gives what ends that."""
+        listeners = self.listeners.setdefault(kind, [])
+        listeners.append(listener)
+        return lambda: listeners.remove(listener)
+
     def encoded(self, obj: Obj) -> bytes:
         """A stored object as JSON without kind and apiVersion (as in lists), encoded once per version."""
         version = obj["metadata"]["resourceVersion"]
@@ -156,6 +163,8 @@ class Store:
             cut = len(self._history) - self._limit
             self.oldest = self._history[cut - 1].version
             del self._history[:cut]
+        for listener in tuple(self.listeners.get(event.kind, ())):
+            listener(event)
         for subscription in (*self.subscriptions, *self.by_kind.get(event.kind, ())):
             if subscription.wants(event):
                 subscription.queue.put_nowait(event)
