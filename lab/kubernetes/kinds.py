@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lab.kubernetes.kind import Kind
+from lab.kubernetes.kind import Kind as Kind  # noqa: PLC0414 - exported with its table
 
 # fmt: off
 # v1

@@ -1,0 +1,123 @@
+"""What a delete does: grace, finalizers, propagation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from lab.clock import timestamp
+from lab.kubernetes import metadata
+from lab.kubernetes.context import Context, Deleted, DeleteOptions
+from lab.kubernetes.errors import conflict
+from lab.kubernetes.kinds import Kind
+
+if TYPE_CHECKING:
+    from lab.kubernetes.registry import Registry
+
+Obj = dict[str, Any]
+
+# Jobs and replication controllers come from a time when nothing was collected.
+_ORPHAN_BY_DEFAULT = ("Job", "ReplicationController")
+_PROPAGATION_FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
+
+
+def storage_path(kind: Kind) -> str:
+    """Where etcd keeps a kind: shown in one error only."""
+    return {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions", "leases": "leases"}.get(kind.plural, kind.plural)
+
+
+def is_over(obj: Obj) -> bool:
+    """Whether an object under deletion waits for nothing more."""
+    meta = obj["metadata"]
+    if not meta.get("deletionTimestamp") or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds"):
+        return False
+    return not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
+
+
+def delete(registry: Registry, kind: Kind, old: Obj, options: DeleteOptions, ctx: Context) -> Deleted:
+    """Carry out a delete of a stored object."""
+    _check_preconditions(kind, old, options)
+    if kind.kind == "Namespace" and not kind.group:
+        return _delete_namespace(registry, kind, old, options, ctx)
+    meta = dict(old["metadata"])
+    grace = _grace(kind, old, options)
+    _set_finalizers(kind, meta, options)
+    began = not meta.get("deletionTimestamp")
+    if began or grace < (meta.get("deletionGracePeriodSeconds") or 0):
+        ends = registry.clock.now() + timedelta(seconds=registry.clock.real(grace))
+        meta["deletionTimestamp"] = timestamp(ends)
+        meta["deletionGracePeriodSeconds"] = grace
+        if began and "generation" in meta:
+            meta["generation"] += 1
+    new = {**old, "metadata": metadata.ordered(meta)}
+    if options.dry_run or ctx.dry_run:
+        return Deleted(new, not meta.get("finalizers") and grace == 0)
+    namespace, name = meta.get("namespace", ""), meta["name"]
+    if meta.get("finalizers") or grace:
+        return Deleted(registry.store.put(kind, new) if new != old else old, False)
+    registry.admission.commit_delete(kind, old)
+    if kind.kind == "Pod":  # even one that goes at once is first seen with its grace of 0
+        if new != old:
+            registry.store.put(kind, new)
+        return Deleted(registry.store.remove(kind, namespace, name), True)
+    return Deleted(registry.store.remove(kind, namespace, name), True)
+
+
+def _check_preconditions(kind: Kind, old: Obj, options: DeleteOptions) -> None:
+    meta = old["metadata"]
+    if options.uid and options.uid != meta["uid"]:
+        raise conflict(
+            kind, meta["name"],
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). "
+            "The object might have been deleted and then recreated", by_kind=True,
+        )  # fmt: skip
+    if options.resource_version and options.resource_version != meta["resourceVersion"]:
+        raise conflict(
+            kind, meta["name"],
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in record "
+            f"({meta['resourceVersion']}). The object might have been modified", by_kind=True,
+        )  # fmt: skip
+
+
+def _grace(kind: Kind, old: Obj, options: DeleteOptions) -> int:
+    """Seconds between the wish and the end. Only Pods have any."""
+    if kind.kind != "Pod":
+        return 0
+    spec, meta = old.get("spec") or {}, old["metadata"]
+    wanted = options.grace if options.grace is not None else spec.get("terminationGracePeriodSeconds", 30)
+    if wanted < 0:
+        wanted = 1
+    if not spec.get("nodeName") or (old.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        wanted = 0
+    if meta.get("deletionTimestamp"):
+        wanted = min(wanted, meta.get("deletionGracePeriodSeconds") or 0)
+    return int(wanted)
+
+
+def _set_finalizers(kind: Kind, meta: Obj, options: DeleteOptions) -> None:
+    """The garbage collector's two finalizers say how the dependents shall go; a new wish takes the place of the old one."""
+    finalizers = list(meta.get("finalizers") or ())
+    policy = options.propagation
+    if policy is None and kind.kind in _ORPHAN_BY_DEFAULT:
+        policy = "Orphan"
+    if policy is not None:
+        finalizers = [one for one in finalizers if one not in _PROPAGATION_FINALIZERS.values()]
+        if policy in _PROPAGATION_FINALIZERS:
+            finalizers.append(_PROPAGATION_FINALIZERS[policy])
+    meta["finalizers"] = finalizers
+
+
+def _delete_namespace(registry: Registry, kind: Kind, old: Obj, options: DeleteOptions, ctx: Context) -> Deleted:
+    """A namespace turns Terminating; what is in it, and then it itself, is taken away by its controller."""
+    meta = dict(old["metadata"])
+    if (old.get("spec") or {}).get("finalizers") or meta.get("finalizers"):
+        new = old
+        if not meta.get("deletionTimestamp"):
+            meta["deletionTimestamp"] = registry.now()
+            new = {**old, "metadata": metadata.ordered(meta), "status": {**(old.get("status") or {}), "phase": "Terminating"}}
+            if not (options.dry_run or ctx.dry_run):
+                new = registry.store.put(kind, new)
+        return Deleted(new, False)
+    if options.dry_run or ctx.dry_run:
+        return Deleted(old, True)
+    return Deleted(registry.store.remove(kind, "", meta["name"]), True)

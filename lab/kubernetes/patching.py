@@ -1,0 +1,83 @@
+"""PATCH: the four patch types, and what each does when the object is not there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lab.kubernetes.context import Context
+from lab.kubernetes.errors import ApiError, bad_request, conflict, not_found
+from lab.kubernetes.kinds import Kind
+
+if TYPE_CHECKING:
+    from lab.kubernetes.registry import Registry
+
+Obj = dict[str, Any]
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+def patch(
+    registry: Registry, kind: Kind, namespace: str, name: str, body: Any, content_type: str, subresource: str | None, ctx: Context, force: bool
+) -> tuple[Obj, bool]:
+    """Carry out a patch; gives the object and whether it was made by it."""
+    live = registry.find(kind, namespace, name)
+    if content_type == APPLY_PATCH:
+        return _apply(registry, kind, namespace, name, live, body, subresource, ctx, force)
+    if live is None:
+        raise not_found(kind, name)
+    new = patched(kind, live, body, content_type)
+    _check_name(new, live)
+    return registry.update(kind, live, new, subresource, ctx), False
+
+
+def patched(kind: Kind, live: Obj, body: Any, content_type: str) -> Obj:
+    """A new object: the live one with a JSON, merge or strategic-merge patch worked in."""
+    from lab.kubernetes import patches
+
+    if content_type == JSON_PATCH:
+        new = patches.json_patch(live, body)
+    elif content_type == MERGE_PATCH:
+        new = patches.merge_patch(live, body)
+    elif content_type == STRATEGIC_MERGE_PATCH and not kind.custom:
+        new = patches.strategic_merge(kind, live, body)
+    else:
+        raise ApiError(415, "415: Unsupported Media Type", "UnsupportedMediaType", {})
+    from lab.kubernetes.registry import copy
+
+    result: Obj = copy(new)  # nothing of the live object may be shared with what is going to be changed
+    return result
+
+
+def _check_name(new: Obj, live: Obj) -> None:
+    name, wanted = live["metadata"]["name"], new["metadata"].get("name")
+    if wanted != name:
+        raise bad_request(f"the name of the object ({wanted}) does not match the name on the URL ({name})")
+
+
+def _apply(
+    registry: Registry, kind: Kind, namespace: str, name: str, live: Obj | None, body: Any, subresource: str | None, ctx: Context, force: bool
+) -> tuple[Obj, bool]:
+    from lab.kubernetes.apply import server_side_apply
+    from lab.kubernetes.registry import copy
+
+    applied: Obj = copy(body)
+    meta = applied.setdefault("metadata", {})
+    meta.setdefault("name", name)
+    if kind.namespaced:
+        meta.setdefault("namespace", namespace)
+    if meta.get("name") != name:
+        raise bad_request(f"the name of the object ({meta.get('name')}) does not match the name on the URL ({name})")
+    if live is None:
+        if subresource is not None:
+            raise not_found(kind, name)
+        if meta.get("uid"):
+            raise conflict(
+                kind, name, f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
+            )
+        made = copy(server_side_apply(kind, None, applied, ctx.manager, force, registry.now()))
+        return registry.insert(kind, made, namespace, ctx, track=False), True
+    new = copy(server_side_apply(kind, live, applied, ctx.manager, force, registry.now()))
+    return registry.update(kind, live, new, subresource, ctx, track=False), False
