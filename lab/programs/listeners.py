@@ -1,0 +1,72 @@
+"""The sockets of one container: opened on the pod's address, closed together, with every connection that came through them."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpclib.server
+from aiohttp import web
+from grpclib.protocol import H2Protocol
+
+from lab.programs.program import Container
+
+HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class _GrpcServer(grpclib.server.Server):
+    """grpclib leaves open connections alone when it closes; a container that ends takes them with it."""
+
+    def __init__(self, services: list[Any]) -> None:
+        super().__init__(services)
+        self._protocols: weakref.WeakSet[H2Protocol] = weakref.WeakSet()
+
+    def _protocol_factory(self) -> H2Protocol:
+        protocol = super()._protocol_factory()
+        self._protocols.add(protocol)
+        return protocol
+
+    def close(self) -> None:
+        super().close()
+        for protocol in list(self._protocols):
+            if hasattr(protocol, "processor"):
+                protocol.connection.close()
+
+
+class Listeners:
+    """What a container listens on. `OSError` from the `serve_` functions means that the port is taken."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._grpc: list[_GrpcServer] = []
+        self._servers: list[asyncio.AbstractServer] = []
+        self._webs: list[web.Server] = []
+
+    async def serve_tcp(self, port: int, factory: Callable[[], asyncio.Protocol]) -> None:
+        """Plain TCP; the factory's protocols close their own connections."""
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(factory, self._container.ip, port))
+
+    async def serve_http(self, port: int, handler: HttpHandler) -> None:
+        """HTTP/1.1. A low-level server: a web application per port of hundreds of pods would cost much more."""
+        server: web.Server = web.Server(handler, access_log=None)
+        await self.serve_tcp(port, server)
+        self._webs.append(server)
+
+    async def serve_grpc(self, port: int, services: list[Any]) -> None:
+        """gRPC in pure Python: a hundred servers take 8 MB and no thread; grpcio's take 18 MB and 7 threads beside the loop."""
+        server = _GrpcServer(services)
+        await server.start(self._container.ip, port)
+        self._grpc.append(server)
+
+    async def close(self) -> None:
+        """Stop listening and drop every connection."""
+        for listener in self._servers:
+            listener.close()
+        for server in self._grpc:
+            server.close()
+        for http in self._webs:
+            await http.shutdown(timeout=0.1)
+        self._servers, self._grpc, self._webs = [], [], []

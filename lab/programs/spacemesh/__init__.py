@@ -1,0 +1,1 @@
+"""The parts of a small Spacemesh node: its configuration, identity, peers, layers and API."""
