@@ -88,6 +88,7 @@ class Registry:
         metadata.begin(kind, obj, namespace, now)
         rules.apply_defaults(kind, obj)
         self.admission.mutate(kind, obj, ctx)
+        rules.prepare_create(kind, obj)
         obj["metadata"] = metadata.ordered(obj["metadata"])
         self._refuse(kind, obj, rules.check_create(kind, obj))
         name = obj["metadata"]["name"]

@@ -26,6 +26,12 @@ def apply_defaults(kind: Kind, obj: Obj) -> None:
         function(kind, obj)
 
 
+def prepare_create(kind: Kind, obj: Obj) -> None:
+    """Complete a new object after defaults and admission, in place."""
+    if function := _function("defaults", "prepare_create"):
+        function(kind, obj)
+
+
 def check_create(kind: Kind, obj: Obj) -> list[FieldError]:
     """What is wrong with a new object."""
     function = _function("validation", "check_create")

@@ -10,8 +10,11 @@ from functools import cache
 from typing import Any
 
 from lab.kubernetes.defaults import network, others, pods, workloads
+from lab.kubernetes.defaults.creation import prepare_create
 from lab.kubernetes.kind import Kind
 from lab.kubernetes.schema import Node, root
+
+__all__ = ["apply_defaults", "prepare_create"]
 
 Obj = dict[str, Any]
 Default = Callable[[Obj], None]

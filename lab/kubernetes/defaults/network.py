@@ -49,7 +49,15 @@ def policy_port(port: Obj) -> None:
     fill(port, protocol="TCP")
 
 
+def balanced(obj: Obj) -> None:
+    """Kinds that may have a load balancer show its state, be it empty."""
+    fill(obj, status={})
+    fill(obj["status"], loadBalancer={})
+
+
 DEFAULTS = {
+    "core.v1.Service": balanced,
+    "networking.v1.Ingress": balanced,
     "core.v1.ServiceSpec": service_spec,
     "core.v1.EndpointPort": endpoint_port,
     "discovery.v1.EndpointPort": slice_port,

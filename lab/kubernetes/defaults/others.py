@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 from lab.kubernetes.defaults.pods import fill
@@ -11,8 +12,11 @@ RBAC = "rbac.authorization.k8s.io"
 
 
 def secret(obj: Obj) -> None:
-    """Opaque."""
+    """Opaque; what was written as text becomes data."""
     fill(obj, type="Opaque")
+    text = obj.pop("stringData", None)
+    if text:
+        obj.setdefault("data", {}).update({key: b64encode(value.encode()).decode() for key, value in text.items()})
 
 
 def namespace(obj: Obj) -> None:
@@ -20,6 +24,36 @@ def namespace(obj: Obj) -> None:
     name = obj["metadata"].get("name")
     if name:
         obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = name
+
+
+def event(obj: Obj) -> None:
+    """An event writes out what it does not know."""
+    fill(obj, source={}, firstTimestamp=None, lastTimestamp=None, eventTime=None, reportingComponent="", reportingInstance="")
+
+
+def rules(obj: Obj) -> None:
+    """A role without rules says so."""
+    fill(obj, rules=None)
+
+
+def empty_status(obj: Obj) -> None:
+    """Kinds that always show their status."""
+    fill(obj, status={})
+
+
+def disruption_budget(obj: Obj) -> None:
+    """Counts of a budget are written even when 0."""
+    fill(obj, status={})
+    fill(obj["status"], disruptionsAllowed=0, currentHealthy=0, desiredHealthy=0, expectedPods=0)
+
+
+def custom_resource_definition(obj: Obj) -> None:
+    """Names that follow from the kind, and no conversion."""
+    spec = obj.setdefault("spec", {})
+    fill(spec, conversion={"strategy": "None"})
+    names = spec.get("names") or {}
+    if names.get("kind"):
+        fill(names, singular=names["kind"].lower(), listKind=names["kind"] + "List")
 
 
 def claim_spec(spec: Obj) -> None:
@@ -78,6 +112,15 @@ def subject(obj: Obj) -> None:
 
 
 DEFAULTS = {
+    "core.v1.Event": event,
+    "rbac.v1.Role": rules,
+    "rbac.v1.ClusterRole": rules,
+    "core.v1.Node": empty_status,
+    "core.v1.ResourceQuota": empty_status,
+    "policy.v1.PodDisruptionBudget": disruption_budget,
+    "flowcontrol.v1.FlowSchema": empty_status,
+    "flowcontrol.v1.PriorityLevelConfiguration": empty_status,
+    "apiextensions.v1.CustomResourceDefinition": custom_resource_definition,
     "core.v1.Secret": secret,
     "core.v1.Namespace": namespace,
     "core.v1.PersistentVolumeClaimSpec": claim_spec,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lab.kubernetes.defaults.pods import fill
@@ -100,13 +101,45 @@ def autoscaler_spec(spec: Obj) -> None:
         spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]
 
 
+def template(obj: Obj) -> None:
+    """Pod and job templates always show their metadata."""
+    fill(obj, metadata={})
+
+
+def status(**zeros: Any) -> Callable[[Obj], None]:
+    """Kinds that always show their status, with the counts that are written even when 0."""
+
+    def fill_status(obj: Obj) -> None:
+        fill(obj, status={})
+        fill(obj["status"], **zeros)
+
+    return fill_status
+
+
+def both(first: Callable[[Obj], None], second: Callable[[Obj], None]) -> Callable[[Obj], None]:
+    """One after the other."""
+
+    def apply(obj: Obj) -> None:
+        first(obj)
+        second(obj)
+
+    return apply
+
+
 DEFAULTS = {
+    "core.v1.PodTemplateSpec": template,
+    "batch.v1.JobTemplateSpec": template,
+    "apps.v1.Deployment": status(),
+    "apps.v1.ReplicaSet": status(replicas=0),
+    "apps.v1.StatefulSet": status(replicas=0, availableReplicas=0),
+    "autoscaling.v2.HorizontalPodAutoscaler": status(desiredReplicas=0, currentMetrics=None),
+    "batch.v1.CronJob": status(),
     "apps.v1.DeploymentSpec": deployment_spec,
     "apps.v1.ReplicaSetSpec": replica_set_spec,
     "apps.v1.StatefulSetSpec": stateful_set_spec,
-    "apps.v1.DaemonSet": daemon_set,
-    "batch.v1.Job": job,
+    "apps.v1.DaemonSet": both(daemon_set, status(currentNumberScheduled=0, numberMisscheduled=0, desiredNumberScheduled=0, numberReady=0)),
+    "batch.v1.Job": both(job, status()),
     "batch.v1.CronJobSpec": cron_job_spec,
-    "core.v1.ReplicationController": replication_controller,
+    "core.v1.ReplicationController": both(replication_controller, status(replicas=0)),
     "autoscaling.v2.HorizontalPodAutoscalerSpec": autoscaler_spec,
 }
