@@ -136,7 +136,7 @@ def read_config(container: Container, flags: Parsed) -> NodeConfig:
         json_port=flags.number("json-port", 9093) if flags.on("json-server") else None,
         metrics_port=flags.number("metrics-port", 1010) if flags.on("metrics") else None,
         pprof=flags.on("pprof-server"),
-        accounts={str(k): int(v) for k, v in (_section(sections, "genesis").get("accounts") or {}).items()},
+        accounts=_accounts(sections),
         base_reward=_base_reward(sections),
     )
 
@@ -193,11 +193,23 @@ def _genesis(text: Any) -> datetime:
     return moment
 
 
-def _check_coinbase(coinbase: str) -> None:
-    digits = coinbase.removeprefix("0x")
+def _is_address(text: str) -> bool:
+    digits = text.removeprefix("0x")
     is_hex = re.fullmatch(r"[0-9a-fA-F]{40,}", digits) and len(digits) % 2 == 0
-    if not is_hex and not re.fullmatch(r"s(m|test)1[02-9ac-hj-np-z]{20,}", coinbase):
+    return bool(is_hex or re.fullmatch(r"s(m|test)1[02-9ac-hj-np-z]{20,}", text))
+
+
+def _check_coinbase(coinbase: str) -> None:
+    if not _is_address(coinbase):
         raise ConfigError(f"failed to parse coinbase address on start `{coinbase}`: no address")
+
+
+def _accounts(sections: dict[str, Any]) -> dict[str, int]:
+    accounts = _section(sections, "genesis").get("accounts") or {}
+    for address, amount in accounts.items():
+        if not _is_address(address) or not isinstance(amount, int) or amount < 0:
+            raise ConfigError(f"could not create genesis account: {address}: {amount}")
+    return dict(accounts)
 
 
 def _services(flags: Parsed, sections: dict[str, Any]) -> tuple[str, ...]:
