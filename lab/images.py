@@ -37,7 +37,7 @@ class Reference:
 
     @classmethod
     def parse(cls, image: str) -> Reference:
-        """Read a name as containers' runtimes do: no registry means Docker Hub, neither tag nor digest means `latest`. InvalidImageName when it is none."""
+        """Read a name as containers' runtimes do: no registry means Docker Hub, neither tag nor digest means `latest`."""
         rest, _, digest = image.partition("@")
         first, slash, remainder = rest.partition("/")
         if slash and ("." in first or ":" in first or first == "localhost" or first.lower() != first):
