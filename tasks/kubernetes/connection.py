@@ -1,0 +1,238 @@
+"""One cluster, reached by the official client: JSON in, JSON out, with bounded concurrency, retries, and errors of our own two kinds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client.api_client import ApiClient
+
+from blocks.cluster import Cluster, ClusterUnusable
+from networks.errors import Permanent, Transient
+from tasks.kubernetes.errors import Expired, Unsure, translate
+from tasks.kubernetes.kinds import Kind, Obj
+from tasks.retrying import retry_transient
+from tasks.waiting import WALL, Clock
+
+MANAGER = "cosmodrome"  # our name as a field manager: what server-side apply remembers as ours
+JSON = "application/json"
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+_DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+_APPLY = "application/apply-patch+yaml"  # JSON is YAML
+_PAGE = 500
+_LOST = (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError, OSError)
+
+
+class Connection:
+    """A client for one cluster.
+
+    Models of the official client are not used: they check every field of every object with pydantic, which costs more than the request itself when a hundred
+    miners are watched, and refuses objects of newer servers. What it does for us is to understand kubeconfigs, credentials, TLS and proxies.
+    """
+
+    def __init__(self, client: ApiClient, name: str = "cluster", *, at_once: int = 16, patience: float = 45.0, clock: Clock = WALL) -> None:
+        client.user_agent = MANAGER
+        self.name = name
+        self.requests = 0
+        self._client = client
+        self._slots = asyncio.Semaphore(at_once)
+        self._patience = patience  # seconds of trouble to ride out before giving up
+        self._clock = clock
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Obj:
+        """One object. NotThere when it does not exist."""
+        return await self._json("GET", kind.path(namespace, name), what=f"read {kind.kind} {name}")
+
+    async def list(
+        self, kind: Kind, namespace: str | None = None, labels: str = "", fields: str = "", *, metadata_only: bool = False
+    ) -> tuple[list[Obj], str]:
+        """All objects that match, page by page, and the version of the list: where a watch goes on.
+
+        With `metadata_only` the objects come without spec, data and status, so that nothing secret is read in passing.
+        """
+        query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(_PAGE)}
+        items: list[Obj] = []
+        while True:
+            accept = METADATA_ONLY if metadata_only else JSON
+            page = await self._json("GET", kind.path(namespace), query=query, accept=accept, what=f"list {kind.plural}")
+            for item in page.get("items") or []:  # items of a list come without kind and apiVersion
+                items.append({**item, "apiVersion": kind.api_version, "kind": kind.kind})
+            following = page["metadata"].get("continue")
+            if not following:
+                return items, str(page["metadata"]["resourceVersion"])
+            query["continue"] = following
+
+    async def apply(self, kind: Kind, obj: Obj) -> tuple[Obj, bool]:
+        """Server-side apply: gives the object as it now is, and whether it was created. Safe to repeat.
+
+        Conflicts are forced: a field that the plan names is ours, as for every controller; fields that it does not name stay whosever they are.
+        """
+        meta = obj["metadata"]
+        query = {"fieldManager": MANAGER, "force": "true"}
+        path = kind.path(meta.get("namespace"), meta["name"])
+        status, text = await self._send("PATCH", path, query=query, body=obj, content_type=_APPLY, what=f"apply {kind.kind} {meta['name']}")
+        return _loads(text), status == 201
+
+    async def create(self, kind: Kind, obj: Obj) -> Obj:
+        """Make an object that is not there yet. AlreadyThere when it is; Unsure when the answer got lost: then read it."""
+        meta = obj["metadata"]
+        query = {"fieldManager": MANAGER}
+        path = kind.path(meta.get("namespace"))
+        return await self._json("POST", path, query=query, body=obj, what=f"create {kind.kind} {meta['name']}", repeatable=False)
+
+    async def delete(self, kind: Kind, namespace: str | None, name: str, uid: str | None = None, propagation: str = "Background") -> None:
+        """Ask for an object's deletion; with a uid only if it still is that very object. NotThere when it is gone."""
+        body: Obj = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        await self._json("DELETE", kind.path(namespace, name), body=body, what=f"delete {kind.kind} {name}")
+
+    async def watch(self, kind: Kind, namespace: str | None, version: str, labels: str = "", seconds: int = 240) -> AsyncIterator[tuple[str, Obj]]:
+        """Events (type, object) from a version on, until the server ends the watch. Expired when the version is no longer kept; Transient when the connection is lost."""
+        query = {"watch": "1", "resourceVersion": version, "labelSelector": labels, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=seconds + 15)
+        what = f"watch {kind.plural}"
+        response = None
+        try:
+            response = await self._open("GET", kind.path(namespace), query=query, timeout=limits)
+            if response.status != 200:
+                raise translate(response.status, await response.text(), response.headers, what)
+            async for line in response.content:
+                if not line.strip():
+                    continue
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    status = event["object"]
+                    raise translate(int(status.get("code") or 500), json.dumps(status), {}, what)
+                yield event["type"], event["object"]
+        except _LOST as error:
+            raise Transient(f"cannot {what}", why=_say(error)) from None
+        except ValueError as error:
+            raise Transient(f"cannot {what}", why=f"the answer was cut: {error}") from None
+        finally:
+            if response is not None:
+                response.close()
+
+    async def log(self, namespace: str, pod: str, *, container: str = "", tail: int = 20, previous: bool = False, limit: int = 65536) -> str:
+        """The last lines of a container's log; the first container's when none is named."""
+        query = {"container": container, "tailLines": str(tail), "limitBytes": str(limit), "previous": "true" if previous else ""}
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        _, text = await self._send("GET", path, query=query, accept="*/*", what=f"read the log of pod {pod}")
+        return text
+
+    async def version(self) -> str:
+        """The server's version, such as v1.36.2."""
+        return str((await self._json("GET", "/version", what="ask the cluster's version"))["gitVersion"])
+
+    async def discovery(self, root: str) -> list[Obj]:
+        """All groups below /api or /apis, with their versions and kinds; empty on servers too old to tell them in one answer."""
+        answer = await self._json("GET", root, accept=_DISCOVERY, what="ask for the cluster's kinds of objects")
+        return list(answer.get("items") or [])
+
+    async def _json(self, method: str, path: str, **options: Any) -> Obj:
+        _, text = await self._send(method, path, **options)
+        return _loads(text)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        what: str,
+        query: Mapping[str, str] | None = None,
+        body: Obj | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        repeatable: bool = True,
+    ) -> tuple[int, str]:
+        async def once() -> tuple[int, str]:
+            async with self._slots:
+                try:
+                    response = await self._open(method, path, query, body, content_type, accept)
+                    text = await response.text()
+                except _LOST as error:
+                    if not repeatable and not isinstance(error, aiohttp.ClientConnectorError):
+                        raise _Carried(Unsure(f"cannot {what}", why=_say(error))) from None
+                    raise Transient(f"cannot {what}", why=_say(error), advice=f"check that {self.name} can be reached from where the flow runs") from None
+            if 200 <= response.status < 300:
+                return response.status, text
+            error = translate(response.status, text, response.headers, what)
+            if not repeatable and response.status >= 500:
+                raise _Carried(Unsure(error.what, why=error.why))
+            if isinstance(error, Expired):
+                raise _Carried(error)
+            raise error
+
+        try:
+            return await retry_transient(once, patience=self._patience, clock=self._clock)
+        except _Carried as carried:
+            raise carried.error from None
+
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Obj | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        timeout: aiohttp.ClientTimeout | None = None,
+    ) -> aiohttp.ClientResponse:
+        asked = {key: value for key, value in (query or {}).items() if value}
+        headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
+        url_path = path + (f"?{urlencode(asked)}" if asked else "")
+        _, url, full_headers, _, _ = await self._client.param_serialize(method, url_path, header_params=headers, auth_settings=["BearerToken"])
+        limits = timeout or aiohttp.ClientTimeout(total=30, sock_connect=10)
+        self.requests += 1
+        answer = await self._client.call_api(method, url, full_headers, body, _request_timeout=limits)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+class _Carried(Exception):
+    """Takes a Transient error past the retries: it is not for them to decide."""
+
+    def __init__(self, error: Transient) -> None:
+        self.error = error
+
+
+def _say(error: BaseException) -> str:
+    if isinstance(error, asyncio.TimeoutError):
+        return "no answer in time"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _loads(text: str) -> Obj:
+    loaded = json.loads(text)
+    if not isinstance(loaded, dict):
+        raise Permanent("the API server answered JSON that is not an object", advice="check that the kubeconfig's server is a Kubernetes API server")
+    return loaded
+
+
+@asynccontextmanager
+async def connected(cluster: str, *, at_once: int = 16) -> AsyncIterator[Connection]:
+    """A connection to the cluster of the block with this name, closed at the end. Never to be put into a result or a parameter that is stored."""
+    try:
+        block = await Cluster.aload(cluster)
+    except ValueError as error:
+        if "Unable to find" not in str(error):
+            raise
+        raise Permanent(f"there is no Cluster block named {cluster!r}", advice="save one, or run `make lab`, which saves `lab`") from None
+    try:
+        client = await block.client()
+    except ClusterUnusable as error:
+        raise Permanent(f"Cluster block {cluster!r} cannot be used", why=str(error), advice="correct the block in the UI under Blocks") from None
+    connection = Connection(client, f"cluster {cluster!r}", at_once=at_once)
+    try:
+        yield connection
+    finally:
+        await connection.close()
