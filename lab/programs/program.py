@@ -43,6 +43,9 @@ class Container:
     shared: dict[str, Any]  # lab-wide, survives containers: what nodes of one network agree on
     write: Callable[[bytes], None]  # one line of output (newline added) into the container's log
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set on SIGTERM; SIGKILL cancels the task
+    hanging: asyncio.Event = field(default_factory=asyncio.Event)  # set by the fault `hang`: still there, but answers nobody
+    read_only: frozenset[str] = frozenset()  # mount paths that must not be written to
+    write_part: Callable[[bytes], None] | None = None  # output that ended without a newline; None: takes `write`
 
     def log(self, line: str) -> None:
         """Print one line."""
@@ -63,7 +66,11 @@ class Container:
 
 
 class Program(Protocol):
-    """What an image runs. One instance per container start."""
+    """What an image runs. One instance per container start.
+
+    Beside `run` a program may have `async prepare(container)` (called before the container counts as started; raises StartError),
+    `async execute(container, argv, timeout) -> (exit code, output)` (exec probes and hooks; timeout in real seconds), and `hang(container)`.
+    """
 
     async def run(self, container: Container) -> int:
         """Run until done; give the exit code. Return soon after `container.stopping` is set. May raise StartError, OutOfMemory."""
