@@ -60,7 +60,7 @@ class Store:
         self.version = first_version
         self.subscriptions: set[Subscription] = set()
         self.by_kind: dict[Kind, set[Subscription]] = {}
-        self.listeners: dict[Kind, list[Callable[[Event], None]]] = {}
+        self.listeners: dict[Kind | None, list[Callable[[Event], None]]] = {}
         self._objects: dict[Kind, dict[str, dict[str, Obj]]] = {}  # kind -> namespace -> name
         self._limit = history
         # One event per version without gaps, so the event of version v stands at index v - _oldest - 1.
@@ -134,8 +134,8 @@ class Store:
         (self.subscriptions if kind is None else self.by_kind.setdefault(kind, set())).add(subscription)
         return subscription
 
-    def listen(self, kind: Kind, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Have a function called within every write of a kind (it must be quick and write nothing); gives what ends that."""
+    def listen(self, kind: Kind | None, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Have a function called within every write of a kind, or of all (it must be quick and write nothing); gives what ends that."""
         listeners = self.listeners.setdefault(kind, [])
         listeners.append(listener)
         return lambda: listeners.remove(listener)
@@ -163,7 +163,7 @@ class Store:
             cut = len(self._history) - self._limit
             self.oldest = self._history[cut - 1].version
             del self._history[:cut]
-        for listener in tuple(self.listeners.get(event.kind, ())):
+        for listener in (*self.listeners.get(event.kind, ()), *self.listeners.get(None, ())):
             listener(event)
         for subscription in (*self.subscriptions, *self.by_kind.get(event.kind, ())):
             if subscription.wants(event):
