@@ -66,8 +66,8 @@ def _apply(
     applied: Obj = copy(body)
     meta = applied.setdefault("metadata", {})
     meta.setdefault("name", name)
-    if kind.namespaced:
-        meta.setdefault("namespace", namespace)
+    if kind.namespaced and meta.get("namespace", namespace) != namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
     if meta.get("name") != name:
         raise bad_request(f"the name of the object ({meta.get('name')}) does not match the name on the URL ({name})")
     if live is None:
@@ -79,5 +79,5 @@ def _apply(
             )
         made = copy(server_side_apply(kind, None, applied, ctx.manager, force, registry.now()))
         return registry.insert(kind, made, namespace, ctx, track=False), True
-    new = copy(server_side_apply(kind, live, applied, ctx.manager, force, registry.now()))
+    new = copy(server_side_apply(kind, live, applied, ctx.manager, force, registry.now(), subresource or ""))
     return registry.update(kind, live, new, subresource, ctx, track=False), False
