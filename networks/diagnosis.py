@@ -93,8 +93,9 @@ def describe_pod(pod: Obj) -> str:
     status = pod.get("status") or {}
     parts = []
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        word, detail = next(iter((container.get("state") or {}).items()), ("unknown", {}))
-        reason = (detail or {}).get("reason")
+        state: dict[str, Any] = container.get("state") or {"unknown": {}}
+        word = next(iter(state))
+        reason = (state[word] or {}).get("reason")
         ready = ", not ready" if word == "running" and not container.get("ready") else ""
         parts.append(f"{container.get('name')} {word}{f' ({reason})' if reason else ''}{ready}")
     return f"{status.get('phase', 'Unknown')}{': ' if parts else ''}{', '.join(parts)}"

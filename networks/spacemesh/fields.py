@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from decimal import Decimal
 from typing import Annotated, Any
@@ -12,8 +11,7 @@ from pydantic import AfterValidator, BeforeValidator
 from pydantic.json_schema import WithJsonSchema
 
 from networks import quantities
-
-LARGEST_CONFIG = 256 * 1024  # characters: a ConfigMap holds 1 MiB, and the network's record keeps a copy
+from networks.spacemesh import node_config
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -25,15 +23,17 @@ _IMAGE = re.compile(
 
 def flatten_optionals(schema: dict[str, Any]) -> None:
     """Show `X | None` as X that may be left empty: a form then offers a plain field instead of a choice between X and null."""
-    for name, field in schema.get("properties", {}).items():
+    for name, shown in schema.get("properties", {}).items():
+        field = dict(shown)
         kinds = field.get("anyOf", [])
         if len(kinds) == 2 and {"type": "null"} in kinds:
             kind = next(k for k in kinds if k != {"type": "null"})
             rest = {key: value for key, value in field.items() if key != "anyOf" and not (key == "default" and value is None)}
-            field = schema["properties"][name] = {**kind, **rest}
+            field = {**kind, **rest}
         for ours, theirs in (("ge", "minimum"), ("le", "maximum")):
             if ours in field:  # pydantic's own word for a bound that stands outside the type
                 field[theirs] = field.pop(ours)
+        schema["properties"][name] = field
 
 
 def _no_control_characters(text: str) -> str:
@@ -123,15 +123,9 @@ HttpUrl = Annotated[str, AfterValidator(_url)]
 
 
 def _json_object(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        text = json.dumps(value, allow_nan=False)
-        same = json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"is not JSON: {str(error)[:120]}") from None
-    if len(text) > LARGEST_CONFIG:
-        raise ValueError(f"is {len(text)} characters long, at most {LARGEST_CONFIG} are allowed")
-    if same != value:
-        raise ValueError("is not JSON: every key must be a text")
+    fault = node_config.document_fault(value)
+    if fault:
+        raise ValueError(fault)
     return value
 
 

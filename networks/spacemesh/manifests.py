@@ -1,4 +1,7 @@
-"""What the objects of a network have in common. Every function gives a plain dict, ready for server-side apply; the same input gives the same object."""
+"""What the objects of a network have in common.
+
+Every function gives a plain dict, ready for server-side apply; the same input gives the same object.
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,10 @@ def secret(part: Part, key: CoinbaseKey) -> Manifest:
 
 
 def objects(part: Part, *, p2p_port: int, config: Mapping[str, Any], node: str | None) -> tuple[Manifest, ...]:
-    """PVC (unless ephemeral), ConfigMap, Service and Deployment; the Deployment last, when all that it needs is there. `node`: pinned to that hostname."""
+    """PVC (unless ephemeral), ConfigMap, Service and Deployment: the Deployment last, when all that it needs is there.
+
+    `node`: the hostname label of the worker node that the miner is pinned to.
+    """
     claim = (manifests.volume_claim(part, part.settings.miners.disk),) if part.settings.volumes.kind == "persistent" else ()
     return (
         *claim,

@@ -156,7 +156,8 @@ class SpacemeshNetwork(_Form):
     bootstrap: bool = Field(
         default=True,
         title="Start from nothing",
-        description="On: a new network with a genesis of its own. Off: these miners join another network; its configuration, with genesis time and bootnodes, is needed then.",
+        description="On: a new network with a genesis of its own. Off: these miners join another network, whose configuration must be given "
+        "(with genesis time and bootnodes).",
     )
     genesis_delay_minutes: Count = Field(
         default=10,

@@ -13,6 +13,8 @@ from typing import Any
 from networks.errors import Problem, SpecError
 from networks.spacemesh import addresses
 
+LARGEST = 256 * 1024  # bytes: a ConfigMap holds 1 MiB, and the network's record keeps a copy
+DEEPEST = 32
 LONGEST_LAYER = 7 * 24 * 3600
 LONGEST_EPOCH = 1_000_000
 
@@ -40,7 +42,28 @@ def parse(text: str, *, source: str) -> dict[str, Any]:
         ) from None
     if not isinstance(config, dict):
         raise SpecError([Problem("node_config", f"{source} holds no JSON object", "give a JSON object like the node's config.json")])
+    fault = document_fault(config)
+    if fault:
+        raise SpecError([Problem("node_config", f"{source} {fault}", "give a JSON object like the node's config.json")])
     return config
+
+
+def document_fault(config: Mapping[str, Any]) -> str | None:
+    """Why this cannot be a configuration at all, whatever it says; None when it can."""
+    level: list[Any] = [config]
+    for _ in range(DEEPEST):
+        level = [value for outer in level if isinstance(outer, dict | list) for value in (outer.values() if isinstance(outer, dict) else outer)]
+    if level:
+        return f"is nested more than {DEEPEST} levels deep"
+    try:
+        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+        same = json.loads(text) == config
+    except (TypeError, ValueError) as error:
+        return f"is not JSON: {str(error)[:120]}"
+    if size > LARGEST:
+        return f"is {size} bytes long, at most {LARGEST} are allowed"
+    return None if same else "is not JSON: every key must be a text"
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

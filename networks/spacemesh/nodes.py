@@ -13,7 +13,10 @@ from networks.spacemesh.settings import Frozen, Settings
 
 @dataclass(frozen=True)
 class WorkerNode:
-    """A Kubernetes worker node. `cpu` and `memory`: what is free for this network there, as quantities (allocatable less what pods of others ask for)."""
+    """A Kubernetes worker node.
+
+    `cpu` and `memory`: what is free there for this network, as quantities (allocatable, less what pods of others ask for).
+    """
 
     name: str
     external_ip: str

@@ -1,8 +1,11 @@
-"""From a wish and a few facts to every object that will exist. Pure: the same input gives the same plan, and a network's record decides what it once decided.
+"""From a wish and a few facts to every object that will exist.
+
+Pure: the same input gives the same plan, and what was once decided is taken from the network's record.
 
     plan = make_plan(network, Facts(now=…, run_id=…, nodes=…, record=None, node_config=None))
 
-A later run passes the record that it finds in the network's namespace; its plan then has equal objects, whatever the time, the run and the worker nodes.
+A later run passes the record that it finds in the network's namespace: its plan has equal objects, whatever the time, the run
+and the worker nodes then are.
 """
 
 from __future__ import annotations
@@ -144,7 +147,10 @@ class NetworkPlan:
         return tuple(m for m in self.miners if m.role is role)
 
     def seeds(self, of: MinerPlan) -> tuple[MinerPlan, ...]:
-        """The miners whose p2p addresses this one must be given. Nothing: it keeps those of the configuration (none, when the network starts from nothing)."""
+        """The miners whose p2p addresses this one must be given.
+
+        None: it keeps those of the configuration (where there are none when the network starts from nothing).
+        """
         if of.role is Role.BOOTSTRAP:
             return ()
         if of.role is Role.BOOTNODE:

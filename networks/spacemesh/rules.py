@@ -58,7 +58,7 @@ def _ports(settings: Settings) -> Iterable[Problem]:
         fits = NODE_PORTS.start - 1 - FIRST_P2P_PORT
         yield Problem(
             "miners.count",
-            f"miner {settings.miners.count} would listen on port {last}, among the ports of NodePort services ({NODE_PORTS.start}-{NODE_PORTS.stop - 1})",
+            f"miner {settings.miners.count} would listen on port {last}, which NodePort services use ({NODE_PORTS.start}-{NODE_PORTS.stop - 1})",
             f"ask for at most {fits} miners",
         )
 
