@@ -22,6 +22,16 @@ class CosmodromeError(Exception):
         text = f"{self.what}: {self.why}" if self.why else self.what
         return f"{text}. {self.advice}" if self.advice else text
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors are stored with failed runs; whatever arguments a subclass takes, they come back as they were."""
+        return (_restored, (type(self), self.args, self.__dict__))
+
+
+def _restored(kind: type[CosmodromeError], args: tuple[object, ...], state: dict[str, object]) -> CosmodromeError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class Transient(CosmodromeError):
     """Worth trying again: 429, 5xx, a connection that broke. `retry_after` is what the other side asked for, in seconds."""
@@ -58,10 +68,3 @@ class SpecError(Permanent):
 
     def __str__(self) -> str:
         return f"{self.what}:\n{self.why}"
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_spec_error, (self.problems, self.what))
-
-
-def _spec_error(problems: tuple[Problem, ...], what: str) -> SpecError:
-    return SpecError(problems, what=what)
