@@ -16,16 +16,21 @@ _PREFIX = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
 def load_identity(data_folder: Path) -> tuple[str, bool]:
     """The identity kept below a data folder, and whether it was made just now. OSError when the folder cannot be written."""
     file = data_folder / "p2p" / "p2p.key"
+    known = file.exists()
+    return base58(_PREFIX + load_key(file)), not known
+
+
+def load_key(file: Path) -> bytes:
+    """The public key of the key pair in a file, which is made when there is none."""
     if file.exists():
-        return str(json.loads(file.read_text())["ID"]), False
+        return Ed25519PrivateKey.from_private_bytes(base64.b64decode(json.loads(file.read_text())["Key"])).public_key().public_bytes_raw()
     private = Ed25519PrivateKey.generate()
-    identity = base58(_PREFIX + private.public_key().public_bytes_raw())
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed into place: a node killed while writing has either no identity or a whole one.
+    # Renamed into place: a program killed while writing has either no key or a whole one.
     draft = file.with_suffix(".tmp")
-    draft.write_text(json.dumps({"Key": base64.b64encode(private.private_bytes_raw()).decode(), "ID": identity}))
+    draft.write_text(json.dumps({"Key": base64.b64encode(private.private_bytes_raw()).decode()}))
     draft.replace(file)
-    return identity, True
+    return private.public_key().public_bytes_raw()
 
 
 def base58(data: bytes) -> str:

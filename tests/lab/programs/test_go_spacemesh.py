@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,7 +38,9 @@ def command(number: int = 1, *more: str, coinbase: str = COINBASE) -> list[str]:
     ]  # fmt: skip
 
 
-def start(lab: Machine, name: str, document: dict[str, Any], number: int = 1, *more: str, image: str = IMAGE, disk: str = "", coinbase: str = COINBASE) -> Run:
+def start(
+    lab: Machine, name: str, document: dict[str, Any], number: int = 1, *more: str, image: str = IMAGE, disk: str = "", coinbase: str = COINBASE
+) -> Run:
     return lab.run(name, image, command(number, *more, coinbase=coinbase), {"/etc/config/config.json": json.dumps(document)}, disk)
 
 
@@ -59,8 +62,6 @@ async def until_status(run: Run, wanted: Any) -> Any:
         found = await status(run)
         if wanted(found):
             return found
-        import asyncio
-
         await asyncio.sleep(0.02)
     raise AssertionError(f"status stays {found}; log {run.lines[-5:]}")
 
