@@ -111,6 +111,8 @@ def track_update(kind: Kind, old: Obj | None, new: Obj, manager: str, subresourc
     before = old if old is not None else {"metadata": {}, **_EMPTY.get(kind.kind, {"spec": {}, "status": {}})}
     found = compare(root(kind), before, new)
     changed, removed = difference(found.changed, _UNOWNED), found.removed
+    if kind.status and not subresource:  # the main path does not write status: what stands there is the server's own
+        changed.pop("f:status", None)
     writer = Manager(manager, "Update", kind.api_version, subresource or "")
     owners.lose(union(changed, removed), None)
     if changed:

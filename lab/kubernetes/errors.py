@@ -90,8 +90,8 @@ def invalid(kind: Kind, name: str, errors: list[FieldError]) -> ApiError:
 
 def invalid_as(qualified: str, group: str, kind: str, name: str, errors: list[FieldError]) -> ApiError:
     """422 for what has no row in the table: options, reviews."""
-    texts = [f"{error.field}: {error.message}" for error in errors]
-    text = texts[0] if len(texts) == 1 else f"[{', '.join(dict.fromkeys(texts))}]"
+    texts = list(dict.fromkeys(f"{error.field}: {error.message}" for error in errors))
+    text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     details: Obj = {"name": name} if name else {}
     if group:
         details["group"] = group

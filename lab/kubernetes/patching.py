@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from lab.kubernetes.context import Context
-from lab.kubernetes.errors import ApiError, bad_request, conflict, not_found
+from lab.kubernetes.decoding import decode_patched, read
+from lab.kubernetes.decoding import decode_patched
+from lab.kubernetes.errors import ApiError, FieldError, bad_request, conflict, invalid, not_found
+from lab.kubernetes.gotext import plain, quoted
+from lab.kubernetes.gotext import go_json, plain
 from lab.kubernetes.kinds import Kind
+from lab.kubernetes.values import clone
 
 if TYPE_CHECKING:
     from lab.kubernetes.registry import Registry
@@ -29,7 +35,11 @@ def patch(
     if live is None:
         raise not_found(kind, name)
     new = patched(kind, live, body, content_type)
-    _check_name(new, live)
+    if not kind.custom:
+        new, warnings = decode_patched(kind, new, lambda: _shown(new, body, content_type), ctx.field_validation)
+        for warning in warnings:
+            ctx.warn(warning)
+    _check_identity(kind, new, live)
     return registry.update(kind, live, new, subresource, ctx), False
 
 
@@ -51,10 +61,21 @@ def patched(kind: Kind, live: Obj, body: Any, content_type: str) -> Obj:
     return result
 
 
-def _check_name(new: Obj, live: Obj) -> None:
-    name, wanted = live["metadata"]["name"], new["metadata"].get("name")
+def _check_identity(kind: Kind, new: Obj, live: Obj) -> None:
+    meta, before = new.setdefault("metadata", {}), live["metadata"]
+    name, wanted = before["name"], meta.get("name")
     if wanted != name:
         raise bad_request(f"the name of the object ({wanted}) does not match the name on the URL ({name})")
+    if meta.get("uid", before["uid"]) != before["uid"]:
+        error = FieldError("FieldValueInvalid", f"Invalid value: {quoted(meta['uid'])}: field is immutable", "metadata.uid")
+        raise invalid(kind, name, [error, error])  # the server checks metadata twice
+
+
+def _shown(new: Obj, body: Any, content_type: str) -> str:
+    """What stands for the patch when the server refuses what it makes: the patch itself, or the object after it."""
+    if content_type == STRATEGIC_MERGE_PATCH:
+        return plain(body)
+    return json.dumps({key: new[key] for key in sorted(new)}, separators=(",", ":"), ensure_ascii=False)
 
 
 def _apply(
@@ -77,7 +98,18 @@ def _apply(
             raise conflict(
                 kind, name, f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
             )
-        made = copy(server_side_apply(kind, None, applied, ctx.manager, force, registry.now()))
+        made = _settled(kind, server_side_apply(kind, None, applied, ctx.manager, force, registry.now(), subresource or ""))
         return registry.insert(kind, made, namespace, ctx, track=False), True
-    new = copy(server_side_apply(kind, live, applied, ctx.manager, force, registry.now(), subresource or ""))
+    new = _settled(kind, server_side_apply(kind, live, applied, ctx.manager, force, registry.now(), subresource or ""))
     return registry.update(kind, live, new, subresource, ctx, track=False), False
+
+
+def _settled(kind: Kind, obj: Obj) -> Obj:
+    """What an apply has made, in the server's form and sharing nothing with the live object."""
+    if kind.custom:
+        copied: Obj = clone(obj)
+        return copied
+    try:
+        return read(kind, obj)[0]
+    except ValueError as error:
+        raise ApiError(500, f"failed to convert new object ({obj['metadata'].get('name', '')}): {error}") from None

@@ -231,10 +231,15 @@ def _only(kind: Kind, old: Obj, new: Obj, subresource: str | None) -> Obj:
         result = {**old, "metadata": {**old["metadata"]}}
         _take(result, "status", new)
         meta, wanted = result["metadata"], new["metadata"]
-        for key in ("managedFields", *(("annotations", "labels") if kind.kind in ("Node", "Pod", "Namespace", "Deployment") else ())):
+        keys = ("managedFields",) if kind.custom else ("managedFields", "annotations") if kind.kind == "Deployment" else _STATUS_METADATA
+        for key in keys:
             _take(meta, key, wanted)
         return result
     return new
+
+
+# What of metadata goes along with a write of a built-in kind's status; a Deployment's labels do not.
+_STATUS_METADATA = ("managedFields", "annotations", "labels", "finalizers")
 
 
 def _take(target: Obj, key: str, source: Obj) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 
 from lab.kubernetes.defaults.pods import fill
@@ -34,6 +35,20 @@ def event(obj: Obj) -> None:
 def rules(obj: Obj) -> None:
     """A role without rules says so."""
     fill(obj, rules=None)
+
+
+def unknown_times(*names: str) -> Callable[[Obj], None]:
+    """Times that are written as null when nothing is known."""
+
+    def fill_times(obj: Obj) -> None:
+        fill(obj, **dict.fromkeys(names))
+
+    return fill_times
+
+
+def container_status(obj: Obj) -> None:
+    """What is always said about a container."""
+    fill(obj, name="", state={}, lastState={}, ready=False, restartCount=0, image="", imageID="")
 
 
 def empty_status(obj: Obj) -> None:
@@ -112,6 +127,15 @@ def subject(obj: Obj) -> None:
 
 
 DEFAULTS = {
+    "core.v1.PodCondition": unknown_times("lastProbeTime", "lastTransitionTime"),
+    "core.v1.NodeCondition": unknown_times("lastHeartbeatTime", "lastTransitionTime"),
+    "core.v1.NamespaceCondition": unknown_times("lastTransitionTime"),
+    "core.v1.PersistentVolumeClaimCondition": unknown_times("lastProbeTime", "lastTransitionTime"),
+    "apps.v1.DeploymentCondition": unknown_times("lastUpdateTime", "lastTransitionTime"),
+    "apps.v1.ReplicaSetCondition": unknown_times("lastTransitionTime"),
+    "apps.v1.StatefulSetCondition": unknown_times("lastTransitionTime"),
+    "batch.v1.JobCondition": unknown_times("lastProbeTime", "lastTransitionTime"),
+    "core.v1.ContainerStatus": container_status,
     "core.v1.Event": event,
     "rbac.v1.Role": rules,
     "rbac.v1.ClusterRole": rules,
