@@ -30,7 +30,9 @@ class Bucket(Block):
         default=None,
         description="Another server with the same API, for instance `http://127.0.0.1:4443`, used without credentials. Empty: Google's.",
     )
-    public_url: str | None = Field(default=None, description="Where people read the bucket's objects; empty: storage.googleapis.com, or the endpoint.")
+    public_url: str | None = Field(
+        default=None, description="Where people read the bucket's objects; empty: storage.googleapis.com, or the endpoint."
+    )
 
     def client(self) -> Client:
         """A new client; it blocks, so use it in a thread, with a time limit for each call."""

@@ -53,7 +53,8 @@ class Cluster(Block):
         """A new client for this cluster; close it. ClusterUnusable when the kubeconfig does not make one."""
         config = self.config()
         try:
-            return await new_client_from_config_dict(config, context=self.context)
+            client: ApiClient = await new_client_from_config_dict(config, context=self.context)
+            return client
         except Exception as error:  # the loader raises what comes: ConfigException, OSError, binascii.Error, ssl.SSLError ...
             raise ClusterUnusable(f"the kubeconfig cannot be used: {type(error).__name__}: {error}") from None
 

@@ -21,10 +21,11 @@ async def retry_transient(
     patience: float,
     first_delay: float = 0.25,
     longest_delay: float = 8.0,
+    but_not: tuple[type[Transient], ...] = (),
     clock: Clock = WALL,
     jitter: Callable[[], float] = random.random,
 ) -> T:
-    """What `attempt` gives, tried again after Transient errors until `patience` seconds have gone; then the last error is raised.
+    """What `attempt` gives, tried again after Transient errors (but not these) until `patience` seconds have gone; then the last error is raised.
 
     Delays double and are spread, so that many clients do not come back at once. A server's own Retry-After counts more than ours.
     """
@@ -33,6 +34,8 @@ async def retry_transient(
     while True:
         try:
             return await attempt()
+        except but_not:
+            raise
         except Transient as error:
             pause = max(delay * (0.5 + jitter()), error.retry_after or 0)
             if clock.monotonic() - began + pause > patience:

@@ -46,7 +46,7 @@ class NotYet(Exception):
 async def wait_until(
     probe: Callable[[], Awaitable[T]],
     *,
-    timeout: float,
+    timeout: float,  # noqa: ASYNC109 - the limit is looked at between probes, so that the state seen last can be told
     interval: float,
     describe: str,
     advice: str = "",
@@ -54,7 +54,8 @@ async def wait_until(
 ) -> T:
     """What `probe` gives, once it stops raising NotYet or Transient. A Permanent error ends the wait at once.
 
-    `timeout` and `interval` are seconds; `describe` says what is waited for ("pod miner-3 to be ready"). When time is up: Permanent, with the state seen last.
+    `timeout` and `interval` are seconds; `describe` says what is waited for ("pod miner-3 to be ready").
+    When time is up: Permanent, with the state seen last.
     """
     began = clock.monotonic()
     while True:

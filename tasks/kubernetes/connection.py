@@ -6,8 +6,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
@@ -25,18 +26,21 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.i
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
 _PAGE = 500
+_USUAL_LIMITS = aiohttp.ClientTimeout(total=30, sock_connect=10)
 _LOST = (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError, OSError)
 
 
 class Connection:
     """A client for one cluster.
 
-    Models of the official client are not used: they check every field of every object with pydantic, which costs more than the request itself when a hundred
-    miners are watched, and refuses objects of newer servers. What it does for us is to understand kubeconfigs, credentials, TLS and proxies.
+    Models of the official client are not used: they check every field of every object with pydantic, which costs more than the request itself when a
+    hundred miners are watched, and refuses objects of newer servers. What it does for us is to understand kubeconfigs, credentials, TLS and proxies.
     """
 
     def __init__(self, client: ApiClient, name: str = "cluster", *, at_once: int = 16, patience: float = 45.0, clock: Clock = WALL) -> None:
         client.user_agent = MANAGER
+        if urlsplit(client.configuration.host).hostname in ("localhost", "127.0.0.1", "::1"):
+            client.configuration.client_session_kwargs = {"trust_env": False}  # a proxy leads nowhere near this machine; kubectl thinks so too
         self.name = name
         self.requests = 0
         self._client = client
@@ -52,7 +56,7 @@ class Connection:
         """One object. NotThere when it does not exist."""
         return await self._json("GET", kind.path(namespace, name), what=f"read {kind.kind} {name}")
 
-    async def list(
+    async def find(
         self, kind: Kind, namespace: str | None = None, labels: str = "", fields: str = "", *, metadata_only: bool = False
     ) -> tuple[list[Obj], str]:
         """All objects that match, page by page, and the version of the list: where a watch goes on.
@@ -79,7 +83,8 @@ class Connection:
         meta = obj["metadata"]
         query = {"fieldManager": MANAGER, "force": "true"}
         path = kind.path(meta.get("namespace"), meta["name"])
-        status, text = await self._send("PATCH", path, query=query, body=obj, content_type=_APPLY, what=f"apply {kind.kind} {meta['name']}")
+        request = _Request("PATCH", path, f"apply {kind.kind} {meta['name']}", query, obj, _APPLY)
+        status, text = await self._send(request)
         return _loads(text), status == 201
 
     async def create(self, kind: Kind, obj: Obj) -> Obj:
@@ -97,13 +102,16 @@ class Connection:
         await self._json("DELETE", kind.path(namespace, name), body=body, what=f"delete {kind.kind} {name}")
 
     async def watch(self, kind: Kind, namespace: str | None, version: str, labels: str = "", seconds: int = 240) -> AsyncIterator[tuple[str, Obj]]:
-        """Events (type, object) from a version on, until the server ends the watch. Expired when the version is no longer kept; Transient when the connection is lost."""
+        """Events (type, object) from a version on, until the server ends the watch.
+
+        Expired when the version is no longer kept; Transient when the connection is lost.
+        """
         query = {"watch": "1", "resourceVersion": version, "labelSelector": labels, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         limits = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=seconds + 15)
         what = f"watch {kind.plural}"
         response = None
         try:
-            response = await self._open("GET", kind.path(namespace), query=query, timeout=limits)
+            response = await self._open(_Request("GET", kind.path(namespace), what, query), limits)
             if response.status != 200:
                 raise translate(response.status, await response.text(), response.headers, what)
             async for line in response.content:
@@ -126,7 +134,7 @@ class Connection:
         """The last lines of a container's log; the first container's when none is named."""
         query = {"container": container, "tailLines": str(tail), "limitBytes": str(limit), "previous": "true" if previous else ""}
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-        _, text = await self._send("GET", path, query=query, accept="*/*", what=f"read the log of pod {pod}")
+        _, text = await self._send(_Request("GET", path, f"read the log of pod {pod}", query, accept="*/*"))
         return text
 
     async def version(self) -> str:
@@ -139,70 +147,53 @@ class Connection:
         return list(answer.get("items") or [])
 
     async def _json(self, method: str, path: str, **options: Any) -> Obj:
-        _, text = await self._send(method, path, **options)
+        _, text = await self._send(_Request(method, path, **options))
         return _loads(text)
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        what: str,
-        query: Mapping[str, str] | None = None,
-        body: Obj | None = None,
-        content_type: str = JSON,
-        accept: str = JSON,
-        repeatable: bool = True,
-    ) -> tuple[int, str]:
-        async def once() -> tuple[int, str]:
-            async with self._slots:
-                try:
-                    response = await self._open(method, path, query, body, content_type, accept)
-                    text = await response.text()
-                except _LOST as error:
-                    if not repeatable and not isinstance(error, aiohttp.ClientConnectorError):
-                        raise _Carried(Unsure(f"cannot {what}", why=_say(error))) from None
-                    raise Transient(f"cannot {what}", why=_say(error), advice=f"check that {self.name} can be reached from where the flow runs") from None
-            if 200 <= response.status < 300:
-                return response.status, text
-            error = translate(response.status, text, response.headers, what)
-            if not repeatable and response.status >= 500:
-                raise _Carried(Unsure(error.what, why=error.why))
-            if isinstance(error, Expired):
-                raise _Carried(error)
-            raise error
+    async def _send(self, request: _Request) -> tuple[int, str]:
+        """Status and text of the answer, after riding out what trouble may be ridden out."""
+        return await retry_transient(lambda: self._once(request), patience=self._patience, but_not=(Unsure, Expired), clock=self._clock)
 
-        try:
-            return await retry_transient(once, patience=self._patience, clock=self._clock)
-        except _Carried as carried:
-            raise carried.error from None
+    async def _once(self, request: _Request) -> tuple[int, str]:
+        what = f"cannot {request.what}"
+        async with self._slots:
+            try:
+                response = await self._open(request)
+                text = await response.text()
+            except _LOST as lost:
+                if not request.repeatable and not isinstance(lost, aiohttp.ClientConnectorError):
+                    raise Unsure(what, why=_say(lost)) from None
+                raise Transient(what, why=_say(lost), advice=f"check that {self.name} can be reached from where the flow runs") from None
+        if 200 <= response.status < 300:
+            return response.status, text
+        error = translate(response.status, text, response.headers, request.what)
+        if not request.repeatable and response.status >= 500:
+            raise Unsure(error.what, why=error.why)
+        raise error
 
-    async def _open(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Obj | None = None,
-        content_type: str = JSON,
-        accept: str = JSON,
-        timeout: aiohttp.ClientTimeout | None = None,
-    ) -> aiohttp.ClientResponse:
-        asked = {key: value for key, value in (query or {}).items() if value}
-        headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
-        url_path = path + (f"?{urlencode(asked)}" if asked else "")
-        _, url, full_headers, _, _ = await self._client.param_serialize(method, url_path, header_params=headers, auth_settings=["BearerToken"])
-        limits = timeout or aiohttp.ClientTimeout(total=30, sock_connect=10)
+    async def _open(self, request: _Request, limits: aiohttp.ClientTimeout = _USUAL_LIMITS) -> aiohttp.ClientResponse:
+        asked = {key: value for key, value in request.query.items() if value}
+        headers = {"Accept": request.accept} | ({"Content-Type": request.content_type} if request.body is not None else {})
+        path = request.path + (f"?{urlencode(asked)}" if asked else "")
+        _, url, full_headers, _, _ = await self._client.param_serialize(request.method, path, header_params=headers, auth_settings=["BearerToken"])
         self.requests += 1
-        answer = await self._client.call_api(method, url, full_headers, body, _request_timeout=limits)
+        answer = await self._client.call_api(request.method, url, full_headers, request.body, _request_timeout=limits)
         response: aiohttp.ClientResponse = answer.response
         return response
 
 
-class _Carried(Exception):
-    """Takes a Transient error past the retries: it is not for them to decide."""
+@dataclass(frozen=True)
+class _Request:
+    """A request, and what it is for: `what` ends the sentence "cannot ..."."""
 
-    def __init__(self, error: Transient) -> None:
-        self.error = error
+    method: str
+    path: str
+    what: str
+    query: Mapping[str, str] = field(default_factory=dict)  # empty values are left out
+    body: Obj | None = None
+    content_type: str = JSON
+    accept: str = JSON
+    repeatable: bool = True  # whether it may be sent again when nobody knows if it was carried out
 
 
 def _say(error: BaseException) -> str:
@@ -222,7 +213,7 @@ def _loads(text: str) -> Obj:
 async def connected(cluster: str, *, at_once: int = 16) -> AsyncIterator[Connection]:
     """A connection to the cluster of the block with this name, closed at the end. Never to be put into a result or a parameter that is stored."""
     try:
-        block = await Cluster.aload(cluster)
+        block: Cluster = await Cluster.aload(cluster)
     except ValueError as error:
         if "Unable to find" not in str(error):
             raise

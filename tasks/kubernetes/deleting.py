@@ -63,7 +63,7 @@ async def kinds_in_namespaces(k8s: Connection) -> list[Kind]:
 
 
 async def look_into(k8s: Connection, namespace: str, network: str) -> Contents:
-    """Everything in a namespace, sorted by whose it is. What belongs to another object there (a Deployment's pods) goes with that one and is not listed."""
+    """Everything in a namespace, sorted by whose it is. What another object there owns (a Deployment's pods) is not listed: it goes with that one."""
     kinds = await kinds_in_namespaces(k8s)
     unseen: list[str] = []
     if not kinds:  # a server before 1.27, which does not tell all its kinds at once
@@ -71,7 +71,7 @@ async def look_into(k8s: Connection, namespace: str, network: str) -> Contents:
 
     async def listed(kind: Kind) -> list[Found]:
         try:
-            objects, _ = await k8s.list(kind, namespace, metadata_only=True)
+            objects, _ = await k8s.find(kind, namespace, metadata_only=True)
         except NotThere:  # the kind is gone since
             return []
         except Permanent:
@@ -103,7 +103,7 @@ async def delete_objects(k8s: Connection, objects: tuple[Found, ...]) -> None:
     await all_of([delete(one) for one in objects])
 
 
-async def wait_until_objects_gone(k8s: Connection, namespace: str, network: str, *, timeout: float, clock: Clock = WALL) -> Contents:
+async def wait_until_objects_gone(k8s: Connection, namespace: str, network: str, *, seconds: float, clock: Clock = WALL) -> Contents:
     """Until nothing of the network is left in a namespace; gives what is left of others. Permanent, with what remains, when time is up."""
 
     async def probe() -> Contents:
@@ -112,7 +112,7 @@ async def wait_until_objects_gone(k8s: Connection, namespace: str, network: str,
             raise NotYet(", ".join(_why_still_there(one) for one in contents.ours[:10]))
         return contents
 
-    return await wait_until(probe, timeout=timeout, interval=2, describe=f"the objects of {network} to be gone", advice=_STUCK, clock=clock)
+    return await wait_until(probe, timeout=seconds, interval=2, describe=f"the objects of {network} to be gone", advice=_STUCK, clock=clock)
 
 
 _STUCK = "an object with a finalizer waits for whoever set it: look at that controller, or take the finalizer away"
@@ -123,7 +123,7 @@ def _why_still_there(one: Found) -> str:
     return f"{one} (finalizers {', '.join(finalizers)})" if finalizers else str(one)
 
 
-async def wait_until_namespace_gone(k8s: Connection, name: str, uid: str, *, timeout: float, clock: Clock = WALL) -> None:
+async def wait_until_namespace_gone(k8s: Connection, name: str, uid: str, *, seconds: float, clock: Clock = WALL) -> None:
     """Until the namespace is gone. Permanent, with what the cluster says about what remains in it, when time is up."""
 
     async def probe() -> None:
@@ -137,17 +137,14 @@ async def wait_until_namespace_gone(k8s: Connection, name: str, uid: str, *, tim
         told = [str(c.get("message")) for c in conditions if c.get("status") == "True" and c.get("type") != "NamespaceDeletionDiscoveryFailure"]
         raise NotYet("; ".join(told) or "still terminating")
 
-    await wait_until(probe, timeout=timeout, interval=1, describe=f"namespace {name} to be gone", advice=_STUCK, clock=clock)
+    await wait_until(probe, timeout=seconds, interval=1, describe=f"namespace {name} to be gone", advice=_STUCK, clock=clock)
 
 
 async def remaining_volumes(k8s: Connection, namespace: str) -> list[str]:
     """Disks that the network's claims leave behind, each with why. Empty also when these credentials may not look at volumes."""
     try:
-        volumes, _ = await k8s.list(PERSISTENT_VOLUME)
+        volumes, _ = await k8s.find(PERSISTENT_VOLUME)
     except Permanent:
         return []
     own = [v for v in volumes if ((v.get("spec") or {}).get("claimRef") or {}).get("namespace") == namespace]
-    return [
-        f"PersistentVolume {v['metadata']['name']} ({(v.get('status') or {}).get('phase', 'unknown')}, policy {v['spec'].get('persistentVolumeReclaimPolicy')})"
-        for v in own
-    ]
+    return [f"PersistentVolume {v['metadata']['name']} (reclaim policy {v['spec'].get('persistentVolumeReclaimPolicy')})" for v in own]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, TypeVar
 
 from networks.errors import Permanent
@@ -19,22 +19,46 @@ Key = tuple[str, str, str]  # kind, namespace, name
 LISTED = (CONFIG_MAP, PVC, SERVICE, DEPLOYMENT, PDB)
 
 
-@dataclass
-class Tally:
-    """How many objects were made, changed, or found as they should be."""
+class Outcome(IntEnum):
+    """What an ensure did to an object; the larger word stays when it is done twice."""
 
-    created: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    touched: list[str] = field(default_factory=list)  # what was created or changed
+    UNCHANGED = 0
+    CHANGED = 1
+    CREATED = 2
+
+
+class Tally:
+    """How many objects were made, changed, or found as they should be. An object that is ensured again (a task's retry) counts once."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[Key, Outcome] = {}
+
+    def note(self, obj: Obj, outcome: Outcome) -> None:
+        """This was done to this object."""
+        key = _key(obj)
+        self._outcomes[key] = max(outcome, self._outcomes.get(key, outcome))
+
+    def _count(self, outcome: Outcome) -> int:
+        return sum(each is outcome for each in self._outcomes.values())
 
     @property
-    def nothing_changed(self) -> bool:
-        """Whether the cluster already was as it should be."""
-        return not (self.created or self.changed)
+    def created(self) -> int:
+        """Objects made."""
+        return self._count(Outcome.CREATED)
 
-    def __str__(self) -> str:
-        return f"{self.created} created, {self.changed} changed, {self.unchanged} unchanged"
+    @property
+    def changed(self) -> int:
+        """Objects changed."""
+        return self._count(Outcome.CHANGED)
+
+    @property
+    def unchanged(self) -> int:
+        """Objects found as they should be."""
+        return self._count(Outcome.UNCHANGED)
+
+    def touched(self) -> list[str]:
+        """What was made or changed, for people."""
+        return [f"{kind} {name}" for (kind, _, name), outcome in self._outcomes.items() if outcome is not Outcome.UNCHANGED]
 
 
 class Present:
@@ -61,7 +85,7 @@ class Present:
 
 async def look_around(k8s: Connection, namespace: str, labels: str) -> Present:
     """What a network has already: a few lists instead of a question for each object. Of Secrets only that they are there."""
-    lists = [k8s.list(kind, namespace, labels) for kind in LISTED] + [k8s.list(SECRET, namespace, labels, metadata_only=True)]
+    lists = [k8s.find(kind, namespace, labels) for kind in LISTED] + [k8s.find(SECRET, namespace, labels, metadata_only=True)]
     found = await all_of(lists)
     return Present(obj for objects, _ in found for obj in objects)
 
@@ -72,14 +96,8 @@ async def ensure_objects(k8s: Connection, objects: Iterable[Obj], present: Prese
     async def ensure(obj: Obj) -> Obj:
         before = present.before(obj)
         after, created = await k8s.apply(kind_of(obj), obj)
-        if created:
-            tally.created += 1
-        elif before is not None and same_to_us(before, after):
-            tally.unchanged += 1
-        else:
-            tally.changed += 1
-        if created or before is None or not same_to_us(before, after):
-            tally.touched.append(describe(obj))
+        same = before is not None and same_to_us(before, after)
+        tally.note(after, Outcome.CREATED if created else Outcome.UNCHANGED if same else Outcome.CHANGED)
         present.remember(after)
         return after
 
@@ -89,26 +107,26 @@ async def ensure_objects(k8s: Connection, objects: Iterable[Obj], present: Prese
 async def create_once(k8s: Connection, obj: Obj, present: Present, tally: Tally) -> None:
     """Make an object unless one of that name is there; what is there is never touched. For keys and records, which must outlive every later run."""
     if present.before(obj) is not None:
-        tally.unchanged += 1
+        tally.note(obj, Outcome.UNCHANGED)
         return
     kind, meta = kind_of(obj), obj["metadata"]
     for _ in range(3):
         try:
             await k8s.create(kind, obj)
+            outcome = Outcome.CREATED
         except AlreadyThere:
-            tally.unchanged += 1
+            outcome = Outcome.UNCHANGED
         except Unsure:
             # The answer got lost. Sent again it would say that the object exists, and nobody would know whether it is this one: so look.
             if not await _is_there(k8s, kind, meta["namespace"], meta["name"]):
                 continue
-            tally.created += 1
-            tally.touched.append(describe(obj))
-        else:
-            tally.created += 1
-            tally.touched.append(describe(obj))
-        present.remember({**obj, "data": None, "stringData": None})
+            outcome = Outcome.CREATED
+        tally.note(obj, outcome)
+        present.remember({**obj, "data": None})  # of a Secret only that it is there
         return
-    raise Permanent(f"cannot create {describe(obj)}", why="the connection broke three times before it was made", advice="run again when the API server is well")
+    raise Permanent(
+        f"cannot create {describe(obj)}", why="the connection broke three times before it was made", advice="run again when the API server is well"
+    )
 
 
 async def _is_there(k8s: Connection, kind: Kind, namespace: str, name: str) -> bool:
@@ -120,7 +138,7 @@ async def _is_there(k8s: Connection, kind: Kind, namespace: str, name: str) -> b
 
 
 def same_to_us(before: Obj, after: Obj) -> bool:
-    """Whether an apply left an object as it was, as far as people put things into it: other than status, versions, and what controllers write down."""
+    """Whether an apply left an object as it was, as far as people put things into it: not status, versions, and what controllers write down."""
     if before["metadata"].get("resourceVersion") == after["metadata"].get("resourceVersion"):
         return True
     return _own_part(before) == _own_part(after)

@@ -72,21 +72,24 @@ def translate(status: int, text: str, headers: Mapping[str, str], what: str) -> 
 
 
 def _advice(status: int, message: str, details: Mapping[str, Any]) -> str:
-    if status == 401:
-        return "the cluster does not accept these credentials: renew the kubeconfig in the Cluster block (an `exec` section must work where the flow runs)"
-    if status == 403 and "exceeded quota" in message:
+    if status != 403:
+        return _ADVICE.get(status, "")
+    if "exceeded quota" in message:
         return "raise the namespace's ResourceQuota, or ask for fewer or smaller miners"
-    if status == 403 and "being terminated" in message:
+    if "being terminated" in message:
         return "the namespace is being deleted: wait until it is gone and run again"
-    if status == 403 and "cannot" in message:
+    if "cannot" in message:
         resource = details.get("kind") or "this resource"
-        return f"give this user the right it lacks on {resource} (a Role or ClusterRole and its binding; `kubectl auth can-i --list` shows what it has)"
-    if status == 403:
-        return "an admission rule of the cluster refuses this: change the rule or the setting it names"
-    if status in (400, 422):
-        return "the cluster does not take this object as it is: change the setting that the message names"
-    if status == 409:
-        return "another manager owns the field: undo its change"
-    if status == 413:
-        return "the object is too large: shorten the node configuration"
-    return ""
+        return (
+            f"give this user the right it lacks on {resource} (a Role or ClusterRole and its binding; `kubectl auth can-i --list` shows what it has)"
+        )
+    return "an admission rule of the cluster refuses this: change the rule or the setting it names"
+
+
+_ADVICE = {
+    400: "the cluster does not take this object as it is: change the setting that the message names",
+    401: "the cluster does not accept these credentials: renew the kubeconfig in the Cluster block (an `exec` section must work where the flow runs)",
+    409: "another manager owns the field: undo its change",
+    413: "the object is too large: shorten the node configuration",
+    422: "the cluster does not take this object as it is: change the setting that the message names",
+}

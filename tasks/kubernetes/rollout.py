@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from networks.diagnosis import Diagnosis, diagnose_pod
+from networks.diagnosis import Diagnosis, describe_pod, diagnose_pod
 from networks.errors import Permanent, Transient
 from tasks.kubernetes.connection import Connection
 from tasks.kubernetes.kinds import DEPLOYMENT, EVENT, POD, Obj
@@ -21,6 +21,7 @@ from tasks.waiting import WALL, Clock
 
 _LOOK_EVERY = 1.0  # seconds: some troubles are told by nothing but time
 _EVENTS_EVERY = 5.0
+_EVENTS_SELDOM = 40.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def rolled_out(deployment: Mapping[str, Any]) -> bool:
     """Whether the newest version of a Deployment, and nothing older, runs and is available: what `kubectl rollout status` looks at."""
     wanted = deployment["spec"].get("replicas", 1)
     status = deployment.get("status") or {}
-    return (
+    return bool(
         status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
         and status.get("updatedReplicas", 0) >= wanted
         and status.get("replicas", 0) <= status.get("updatedReplicas", 0)
@@ -58,11 +59,7 @@ def rolled_out(deployment: Mapping[str, Any]) -> bool:
 def pod_of(deployment: Mapping[str, Any], pods: Mapping[str, Obj]) -> Obj | None:
     """The Deployment's pod: the newest of those that are not on their way out."""
     wanted = deployment["spec"]["selector"]["matchLabels"].items()
-    own = [
-        pod
-        for pod in pods.values()
-        if wanted <= (pod["metadata"].get("labels") or {}).items() and not pod["metadata"].get("deletionTimestamp")
-    ]
+    own = [pod for pod in pods.values() if wanted <= (pod["metadata"].get("labels") or {}).items() and not pod["metadata"].get("deletionTimestamp")]
     return max(own, key=lambda pod: (str(pod["metadata"]["creationTimestamp"]), pod["metadata"]["name"]), default=None)
 
 
@@ -90,27 +87,30 @@ class Rollout:
     names: tuple[str, ...]
     timeout: float  # seconds
     describe: str
-    progress: Callable[[int, int], Awaitable[None]] | None = None
+    progress: Callable[[int], Awaitable[None]] | None = None  # told how many are ready
     clock: Clock = WALL
+    deployments: dict[str, Obj] = field(default_factory=dict)  # as they were when all were ready
 
     async def wait(self) -> dict[str, Obj]:
         """The ready pod of each Deployment. RolloutFailed when one of them is hopeless, or time is up."""
         began = self.clock.monotonic()
-        events_at = float("-inf")
+        events_at, pause = float("-inf"), _EVENTS_EVERY
         events: list[Obj] = []
         async with mirrors(self.k8s, (DEPLOYMENT, POD), self.namespace, self.labels, self.clock) as ((deployments, pods), changed):
             while True:
                 changed.clear()
                 ready, waiting = self._sort(deployments.objects, pods.objects)
                 if self.progress:
-                    await self.progress(len(ready), len(self.names))
+                    await self.progress(len(ready))
                 if not waiting:
+                    self.deployments = {name: deployments.objects[name] for name in self.names}
                     return ready
                 if failed := deployments.failed or pods.failed:
                     raise failed
                 now = self.clock.monotonic()
                 troubles = self._troubles(waiting, deployments.objects, pods.objects, events)
-                if troubles and now - events_at >= _EVENTS_EVERY:
+                if troubles and now - events_at >= pause:
+                    pause = _EVENTS_EVERY if events_at == float("-inf") else min(2 * pause, _EVENTS_SELDOM)
                     events, events_at = await self._events(), now
                     troubles = self._troubles(waiting, deployments.objects, pods.objects, events)
                 if hopeless := tuple(t for t in troubles if t.diagnosis.hopeless):
@@ -147,7 +147,7 @@ class Rollout:
 
     async def _events(self) -> list[Obj]:
         with suppress(Transient, Permanent):  # events only explain; without them the wait goes on
-            return (await self.k8s.list(EVENT, self.namespace))[0]
+            return (await self.k8s.find(EVENT, self.namespace))[0]
         return []
 
     def _failure(self, what: str, troubles: tuple[Trouble, ...]) -> RolloutFailed:
@@ -164,7 +164,8 @@ class Rollout:
         first = waiting[0]
         deployment = deployments.objects.get(first)
         pod = pod_of(deployment, pods.objects) if deployment else None
-        return RolloutFailed(what, (), why=f"last seen of {first}: {_seen(deployment, pod)}", advice="look at the pods' logs and events, or allow more time")
+        seen = _seen(deployment, pod)
+        return RolloutFailed(what, (), why=f"last seen of {first}: {seen}", advice="look at the pods' logs and events, or allow more time")
 
 
 def events_of(obj: Obj, events: list[Obj]) -> list[Obj]:
@@ -178,6 +179,4 @@ def _seen(deployment: Obj | None, pod: Obj | None) -> str:
         return "no such Deployment"
     if pod is None:
         return "no pod yet"
-    status = pod.get("status") or {}
-    not_true = [str(c["type"]) for c in status.get("conditions") or [] if c.get("status") != "True"]
-    return f"pod {pod['metadata']['name']} is {status.get('phase', 'unknown')}" + (f", not {', '.join(not_true)}" if not_true else "")
+    return f"pod {pod['metadata']['name']} is {describe_pod(pod)}"

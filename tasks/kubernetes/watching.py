@@ -28,7 +28,7 @@ class Mirror:
 
     async def fill(self) -> None:
         """List everything."""
-        objects, self._version = await self._k8s.list(self._kind, self._namespace, self._labels)
+        objects, self._version = await self._k8s.find(self._kind, self._namespace, self._labels)
         self.objects = {name_of(obj): obj for obj in objects}
         self._changed()
 

@@ -1,0 +1,64 @@
+"""deploy-network: a Spacemesh network from nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from prefect import flow
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from networks.spacemesh.model import SpacemeshNetwork
+from networks.spacemesh.report import NetworkReport
+from tasks.kubernetes.connection import connected
+from tasks.spacemesh.checks import check_before_spending
+from tasks.spacemesh.miners import check_genesis_met, ensure_miners, waves
+from tasks.spacemesh.planning import PlanReport, show_plan
+from tasks.spacemesh.poets import activate_poets, ensure_poets
+from tasks.spacemesh.publishing import publish_config, report
+from tasks.spacemesh.site import ensure_site
+
+ClusterName = Annotated[str, Field(title="Cluster", description="Name of the Cluster block to deploy to.", min_length=1)]
+BucketName = Annotated[
+    str | None, Field(title="Data bucket", description="Name of the Bucket block to publish the node configuration to. Empty: it is not published.")
+]
+PlanOnly = Annotated[bool, Field(title="Plan only", description="Show what would be done, and do nothing.")]
+Minutes = Annotated[
+    int,
+    Field(
+        title="Ready within (minutes)",
+        ge=1,
+        le=240,
+        description="How long a group of pods (PoETs, bootnodes, a batch of miners) may take to become ready.",
+    ),
+]
+
+
+@flow(name="deploy-network", flow_run_name="deploy {network.name}", result_serializer="json")
+async def deploy_network(
+    network: SpacemeshNetwork,
+    cluster: ClusterName = "lab",
+    data_bucket: BucketName = None,
+    plan_only: PlanOnly = False,
+    ready_within_minutes: Minutes = 15,
+) -> NetworkReport | PlanReport:
+    """Create a Spacemesh network from nothing, or finish one that was begun.
+
+    Run it again after whatever happened: what is there already is kept, keys, identities and genesis time above all, and what is missing is made.
+    It changes nothing about a network that is as it was asked for, and refuses to turn it into another one.
+    """
+    async with connected(cluster) as k8s:
+        checked = await check_before_spending(k8s, network, flow_run.id or "by-hand")
+        if plan_only:
+            return await show_plan(checked.plan)
+        site = await ensure_site(k8s, network, checked, ready_within_minutes * 60)
+        plan = site.plan
+        poets = await ensure_poets(site)
+        miners = await ensure_miners(site, "bootstrap node", plan.bootstrap, poets, known=())
+        miners += await ensure_miners(site, "bootnodes", plan.bootnodes, poets, known=miners)
+        for wave in waves(plan):
+            miners += await ensure_miners(site, wave.what, wave.miners, poets, known=miners)
+        await check_genesis_met(site)
+        activations = await activate_poets(site, poets, miners)
+        published = await publish_config(site, data_bucket, poets, miners)
+        return await report(site, poets, miners, activations, published)

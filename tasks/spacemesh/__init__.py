@@ -1,0 +1,9 @@
+"""What flows do to a Spacemesh network.
+
+- `node`, `messages`, `poet`: its software, over gRPC and REST.
+- `checks`: look before anything is spent, and make the plan.
+- `site`: what the stages of one deployment share.
+- `miners`, `poets`, `publishing`: the stages, each a task.
+- `trouble`: what is wrong with pods, for people.
+- `listing`: the networks of a cluster.
+"""

@@ -1,0 +1,75 @@
+"""What is wrong with pods, told so that a person can act: reason, advice, last log lines, events, as an artifact."""
+
+from __future__ import annotations
+
+from networks.errors import Permanent, Transient
+from tasks.kubernetes.connection import Connection
+from tasks.kubernetes.kinds import EVENT, Obj
+from tasks.kubernetes.rollout import RolloutFailed, Trouble
+from tasks.reporting import logger, show_text
+
+_TOLD = 5  # pods: more would say the same
+_LOG_LINES = 20
+_EVENTS = 15
+
+
+async def tell_trouble(k8s: Connection, namespace: str, network: str, error: RolloutFailed) -> None:
+    """A markdown artifact about pods that will not become ready. Never hides the error that it is about."""
+    try:
+        text = await trouble_markdown(k8s, namespace, error)
+    except (Transient, Permanent) as another:
+        logger().warning("could not collect logs and events: %s", another)
+        text = f"# {error.what}\n\n{error.why}\n\n**What to do:** {error.advice}\n"
+    await show_text(f"{network}-trouble", text, f"Why {network} did not come up")
+    logger().error(text)
+
+
+async def trouble_markdown(k8s: Connection, namespace: str, error: RolloutFailed) -> str:
+    """The text: a section for each of the first few broken pods."""
+    lines = [f"# {error.what}", ""]
+    if not error.troubles:
+        lines += [error.why, "", f"**What to do:** {error.advice}", ""]
+    for trouble in error.troubles[:_TOLD]:
+        lines += await _section(k8s, namespace, trouble)
+    if len(error.troubles) > _TOLD:
+        lines += ["", "And so are: " + ", ".join(t.deployment for t in error.troubles[_TOLD:])]
+    return "\n".join(lines)
+
+
+async def _section(k8s: Connection, namespace: str, trouble: Trouble) -> list[str]:
+    lines = [f"## {trouble.deployment}", "", trouble.diagnosis.summary, "", f"**What to do:** {trouble.diagnosis.advice}", ""]
+    if trouble.pod is None:
+        return lines
+    log = await last_lines(k8s, namespace, trouble.pod, trouble.diagnosis.container)
+    lines += [f"### Last log lines of pod {trouble.pod}", "", _fenced(log or "(it wrote nothing)"), ""]
+    events, _ = await k8s.find(EVENT, namespace, fields=f"involvedObject.name={trouble.pod}")
+    told = [_event_line(event) for event in sorted(events, key=_when)[-_EVENTS:]]
+    return [*lines, "### Events", "", _fenced("\n".join(told) or "(none)"), ""]
+
+
+async def last_lines(k8s: Connection, namespace: str, pod: str, container: str = "") -> str:
+    """The end of a container's log; of its last life when the present one has not said anything yet. Empty when there is none."""
+    for previous in (False, True):
+        try:
+            text = await k8s.log(namespace, pod, container=container, tail=_LOG_LINES, previous=previous)
+        except Permanent:  # not started, or never ended: 400
+            continue
+        if text.strip():
+            return text.strip()
+    return ""
+
+
+def _when(event: Obj) -> str:
+    series = event.get("series") or {}
+    stamps = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"), event["metadata"].get("creationTimestamp"))
+    return next((str(stamp) for stamp in stamps if stamp), "")
+
+
+def _event_line(event: Obj) -> str:
+    times = f" (x{event['count']})" if (event.get("count") or 1) > 1 else ""
+    return f"{_when(event)} {event.get('type', '')} {event.get('reason', '')}{times}: {event.get('message', '')}"
+
+
+def _fenced(text: str) -> str:
+    fence = "````" if "```" in text else "```"
+    return f"{fence}\n{text}\n{fence}"
