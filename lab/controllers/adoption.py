@@ -22,7 +22,8 @@ def claim(registry: Registry, owner_kind: Kind, owner: Obj, kind: Kind, candidat
     for obj in candidates:
         controller = controller_of(obj)
         if controller is None:
-            if not is_deleting(owner) and not is_deleting(obj) and matches(labels_of(obj)) and (adopted := _adopt(registry, owner_kind, owner, kind, obj)):
+            wanted = not is_deleting(owner) and not is_deleting(obj) and matches(labels_of(obj))
+            if wanted and (adopted := _adopt(registry, owner_kind, owner, kind, obj)):
                 claimed.append(adopted)
         elif controller["uid"] == uid_of(owner):
             if matches(labels_of(obj)):

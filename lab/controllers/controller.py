@@ -1,7 +1,7 @@
 """What every controller is made of: objects found by an index, a queue of names to look at, and one task that works it off.
 
-Unlike a real controller these read the store itself, so they never act on stale knowledge and need no expectations. What stays the same: an event only
-puts a name on a queue, and one look at a name does everything that is to do.
+Unlike a real controller these read the store itself, so they never act on stale knowledge and need no expectations. What stays the same: an event
+only puts a name on a queue, and one look at a name does everything that is to do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from itertools import count
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from lab.clock import Clock
 from lab.kubernetes.errors import ApiError
@@ -22,6 +22,7 @@ from lab.kubernetes.store import Event, Store
 
 Obj = dict[str, Any]
 Key = tuple[str, str]  # namespace, name
+K = TypeVar("K", bound=Hashable)
 
 log = logging.getLogger("lab.controllers")
 
@@ -64,7 +65,7 @@ class Index:
             self._found.setdefault(key, {})[key_of(obj)] = obj
 
 
-class WorkQueue[K: Hashable]:
+class WorkQueue(Generic[K]):
     """Names to look at, each at most once, soon or after some lab seconds."""
 
     def __init__(self, clock: Clock, first_delay: float = 0.005, longest_delay: float = 1000.0) -> None:
@@ -137,7 +138,7 @@ class WorkQueue[K: Hashable]:
 
 
 class Controller:
-    """Base of controllers. A sub-class says which kinds matter (`watches`), which names an event touches (`on_event`) and what to do with one (`sync`)."""
+    """Base of controllers: which kinds matter (`watches`), which names an event touches (`on_event`), what to do with one (`sync`)."""
 
     watches: tuple[Kind, ...] = ()
 

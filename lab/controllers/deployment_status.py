@@ -36,7 +36,7 @@ def remove_condition(status: Obj, kind: str) -> None:
 
 def has_deadline(deployment: Obj) -> bool:
     """Whether a lack of progress is ever reported."""
-    return deployment["spec"].get("progressDeadlineSeconds", NO_DEADLINE) != NO_DEADLINE
+    return bool(deployment["spec"].get("progressDeadlineSeconds", NO_DEADLINE) != NO_DEADLINE)
 
 
 def calculate(deployment: Obj, all_sets: list[Obj], new: Obj | None, now: str) -> Obj:

@@ -84,9 +84,7 @@ def _ports_of(endpoint_slice: Obj) -> Ports:
     return tuple((port.get("name", ""), port.get("protocol", "TCP"), port.get("port", 0)) for port in endpoint_slice.get("ports") or ())
 
 
-def _fill(
-    registry: Registry, service: Obj, ports: Ports | None, found: dict[str, Obj], slices: list[Obj], labels: Obj, trigger: str | None
-) -> None:
+def _fill(registry: Registry, service: Obj, ports: Ports | None, found: dict[str, Obj], slices: list[Obj], labels: Obj, trigger: str | None) -> None:
     """Update the endpoints in the slices that have them, put new ones where there is room, and make or delete slices as needed."""
     left = dict(found)
     contents: list[tuple[Obj | None, list[Obj]]] = []
@@ -99,16 +97,14 @@ def _fill(
     while left or not contents:
         names = list(left)[:_LARGEST]
         contents.append((None, [left.pop(name) for name in names]))
-    for number, (one, kept) in enumerate(contents):
-        if one is not None and not kept and number > 0:
-            registry.delete(ENDPOINT_SLICE, one["metadata"]["namespace"], one["metadata"]["name"])
+    for number, (there, kept) in enumerate(contents):
+        if there is not None and not kept and number > 0:
+            registry.delete(ENDPOINT_SLICE, there["metadata"]["namespace"], there["metadata"]["name"])
         else:
-            _write(registry, service, one, kept, ports, labels, trigger)
+            _write(registry, service, there, kept, ports, labels, trigger)
 
 
-def _write(
-    registry: Registry, service: Obj, old: Obj | None, kept: list[Obj], ports: Ports | None, labels: Obj, trigger: str | None
-) -> None:
+def _write(registry: Registry, service: Obj, old: Obj | None, kept: list[Obj], ports: Ports | None, labels: Obj, trigger: str | None) -> None:
     listed = [{"name": name, "protocol": protocol, "port": number} for name, protocol, number in ports or ()] if ports is not None else None
     content = {"addressType": "IPv4", "endpoints": kept or None, "ports": listed}
     namespace = service["metadata"]["namespace"]

@@ -81,10 +81,11 @@ class EndpointsController(Controller):
         if not any(_selector_pair(service)) or is_deleting(service):
             return
         pods = self._behind(service)
+        shown = [pod for pod in pods if _has_address(pod)]
         slices = [one for one in self._slices.get(key) if not is_deleting(one)]
-        trigger = self._triggers[ENDPOINT_SLICE].since(key, service, pods)
-        endpoint_slices.reconcile(self.registry, service, [pod for pod in pods if _has_address(pod)], slices, trigger)
-        self._write_endpoints(service, [pod for pod in pods if _has_address(pod) and not is_deleting(pod)], self._triggers[ENDPOINTS].since(key, service, pods))
+        endpoint_slices.reconcile(self.registry, service, shown, slices, self._triggers[ENDPOINT_SLICE].since(key, service, pods))
+        staying = [pod for pod in shown if not is_deleting(pod)]
+        self._write_endpoints(service, staying, self._triggers[ENDPOINTS].since(key, service, pods))
 
     def _behind(self, service: Obj) -> list[Obj]:
         selector = service["spec"]["selector"].items()
@@ -147,14 +148,14 @@ class _Triggers:
 
 def is_headless(service: Obj) -> bool:
     """Whether a service has no address of its own."""
-    return service["spec"].get("clusterIP") == "None"
+    return bool(service["spec"].get("clusterIP") == "None")
 
 
 def _shown(pod: Obj) -> tuple[Any, ...]:
     """What of a pod shows in endpoints."""
     ready = condition(pod, "Ready") or {}
-    status, spec = pod.get("status", {}), pod.get("spec", {})
-    return (status.get("podIP"), is_finished(pod), ready.get("status"), ready.get("lastTransitionTime"), is_deleting(pod), labels_of(pod), spec.get("nodeName"))
+    address, node = pod.get("status", {}).get("podIP"), pod["spec"].get("nodeName")
+    return address, is_finished(pod), ready.get("status"), ready.get("lastTransitionTime"), is_deleting(pod), labels_of(pod), node
 
 
 def _has_address(pod: Obj) -> bool:

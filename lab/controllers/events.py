@@ -27,14 +27,13 @@ _REFILL = 300.0  # lab seconds until one more is let through
 _LIFE = 3600.0  # lab seconds
 _REMEMBERED = 4096  # what a real recorder's cache holds
 
-_last_nanoseconds = 0
+_nanoseconds = [0]  # the last one used
 
 
 def _event_name(name: str) -> str:
     """`<object>.<16 hex>`: the time in nanoseconds, made unique."""
-    global _last_nanoseconds
-    _last_nanoseconds = max(time.time_ns(), _last_nanoseconds + 1)
-    return f"{name[:236]}.{_last_nanoseconds:x}"
+    _nanoseconds[0] = max(time.time_ns(), _nanoseconds[0] + 1)
+    return f"{name[:236]}.{_nanoseconds[0]:x}"
 
 
 def reference(obj: Obj, field_path: str | None = None) -> Obj:

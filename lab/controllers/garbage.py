@@ -231,7 +231,7 @@ class GarbageCollector:
         if node is None or node.namespace in ("", namespace) or (meta["uid"], owner["uid"]) in self._reported:
             return
         self._reported.add((meta["uid"], owner["uid"]))
-        about = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": {key: meta[key] for key in ("namespace", "name", "uid") if key in meta}}
+        about = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": {"namespace": namespace, "name": meta["name"], "uid": meta["uid"]}}
         named = f"[{owner['apiVersion']}/{owner['kind']}, namespace: {namespace}, name: {owner['name']}, uid: {owner['uid']}]"
         self._recorder.event(about, "Warning", "OwnerRefInvalidNamespace", f'ownerRef {named} does not exist in namespace "{namespace}"')
 

@@ -45,14 +45,14 @@ def _without_hash(template: Obj) -> Obj:
     return {"spec": template.get("spec"), "metadata": rest, "labels": labels}
 
 
-def annotations(obj: Obj) -> Obj:
+def notes_of(obj: Obj) -> Obj:
     """An object's annotations, for reading."""
     return obj["metadata"].get("annotations") or {}
 
 
 def revision(replica_set: Obj) -> int:
     """Which revision of its deployment a replica set is; 0 when it does not say."""
-    return _integer(annotations(replica_set).get(REVISION))
+    return _integer(notes_of(replica_set).get(REVISION))
 
 
 def _integer(text: str | None) -> int:
@@ -148,7 +148,7 @@ def size_of_new(deployment: Obj, all_sets: list[Obj], new: Obj) -> int:
 def set_size_annotations(deployment: Obj, replica_set: Obj) -> bool:
     """Note on a replica set how large the deployment is; says whether that changed anything."""
     sizes = {DESIRED: str(wanted(deployment)), MAXIMUM: str(wanted(deployment) + max_surge(deployment))}
-    if sizes.items() <= annotations(replica_set).items():
+    if sizes.items() <= notes_of(replica_set).items():
         return False
     replica_set["metadata"].setdefault("annotations", {}).update(sizes)
     return True
@@ -156,9 +156,9 @@ def set_size_annotations(deployment: Obj, replica_set: Obj) -> bool:
 
 def set_annotations(deployment: Obj, replica_set: Obj, number: int, exists: bool) -> bool:
     """Copy the deployment's annotations to its new replica set and give it the next revision; says whether that changed anything."""
-    before = dict(annotations(replica_set))
+    before = dict(notes_of(replica_set))
     after = replica_set["metadata"].setdefault("annotations", {})
-    after.update({key: value for key, value in annotations(deployment).items() if key not in _NOT_COPIED})
+    after.update({key: value for key, value in notes_of(deployment).items() if key not in _NOT_COPIED})
     if _integer(before.get(REVISION)) < number:
         after[REVISION] = str(number)
         if REVISION in before:  # rolled back to: keep what it was
@@ -170,12 +170,12 @@ def set_annotations(deployment: Obj, replica_set: Obj, number: int, exists: bool
 
 def share_of_change(deployment: Obj, replica_set: Obj, to_add: int, added: int) -> int:
     """How much of a change of size falls to one replica set while several have pods."""
-    if wanted(replica_set) == 0 or to_add == 0 or to_add == added:
+    if wanted(replica_set) == 0 or to_add in (0, added):
         return 0
     if wanted(deployment) == 0:
         part = -wanted(replica_set)
     else:
-        before = _integer(annotations(replica_set).get(MAXIMUM)) or int(deployment.get("status", {}).get("replicas", 0))
+        before = _integer(notes_of(replica_set).get(MAXIMUM)) or int(deployment.get("status", {}).get("replicas", 0))
         if not before:
             return 0
         part = _round(wanted(replica_set) * (wanted(deployment) + max_surge(deployment)) / before) - wanted(replica_set)

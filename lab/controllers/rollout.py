@@ -72,7 +72,7 @@ class Rollout:
             else:
                 changed["spec"].pop("minReadySeconds", None)
             return self.registry.replace(REPLICA_SET, changed)
-        update = self._set_revision(rev.annotations(new).get(rev.REVISION, ""))
+        update = self._set_revision(rev.notes_of(new).get(rev.REVISION, ""))
         if progress.has_deadline(self.deployment) and condition(self.deployment, "Progressing") is None:
             self._set_condition("Progressing", "True", "FoundNewReplicaSet", f'Found new replica set "{new["metadata"]["name"]}"')
             update = True
@@ -146,7 +146,8 @@ class Rollout:
         """RollingUpdate: up as far as maxSurge, down as far as maxUnavailable, one of both in one look."""
         new, old = self._divide(create=True)
         assert new is not None
-        if not self._grow_new(new, old) and not self._shrink_old(new, old) and progress.is_complete(self.deployment, self.deployment.get("status", {})):
+        changed = self._grow_new(new, old) or self._shrink_old(new, old)
+        if not changed and progress.is_complete(self.deployment, self.deployment.get("status", {})):
             self._clean_up(old)
         self._report(new, old)
 
@@ -213,7 +214,7 @@ class Rollout:
     def _is_resized(self) -> bool:
         new, old = self._divide(create=False)
         sets = rev.active([*old, *([new] if new else [])])
-        return any(rev.annotations(one).get(rev.DESIRED, str(rev.wanted(self.deployment))) != str(rev.wanted(self.deployment)) for one in sets)
+        return any(rev.notes_of(one).get(rev.DESIRED, str(rev.wanted(self.deployment))) != str(rev.wanted(self.deployment)) for one in sets)
 
     def _resize(self) -> None:
         new, old = self._divide(create=False)
@@ -238,7 +239,7 @@ class Rollout:
 
     def _is_saturated(self, new: Obj) -> bool:
         size = rev.wanted(self.deployment)
-        desired = rev.annotations(new).get(rev.DESIRED)
+        desired = rev.notes_of(new).get(rev.DESIRED)
         return rev.wanted(new) == size and desired == str(size) and new.get("status", {}).get("availableReplicas", 0) == size
 
     def _spread_shares(self, sets: list[Obj]) -> None:
@@ -298,7 +299,7 @@ class Rollout:
         current = condition(self.deployment, "Progressing")
         if current is None or current["reason"] == "NewReplicaSetAvailable":
             return False
-        return current["reason"] == "ProgressDeadlineExceeded" or self.since_progress > self.spec["progressDeadlineSeconds"]
+        return bool(current["reason"] == "ProgressDeadlineExceeded" or self.since_progress > self.spec["progressDeadlineSeconds"])
 
     def _note_pause(self) -> None:
         current = condition(self.deployment, "Progressing") or {}
@@ -317,7 +318,7 @@ class Rollout:
             self._update_status()
 
     def _set_revision(self, number: str) -> bool:
-        if rev.annotations(self.deployment).get(rev.REVISION) == number:
+        if rev.notes_of(self.deployment).get(rev.REVISION) == number:
             return False
         self.deployment["metadata"].setdefault("annotations", {})[rev.REVISION] = number
         return True
@@ -332,7 +333,7 @@ class Rollout:
             self._update_status()
 
     def _update_status(self) -> None:
-        """Write the status. The version is that of the beginning: a second write in one look is a conflict, and leads to a second look, as for real."""
+        """Write the status, on the version of the beginning: a second write in one look is a conflict and leads to another look, as for real."""
         self.registry.replace(DEPLOYMENT, self.deployment, "status")
 
     def _tell(self, reason: str, message: str) -> None:

@@ -57,7 +57,11 @@ def _is_kept_for(reference: Obj | None, meta: Obj) -> bool:
 def best_volume(volumes: Iterable[Obj], claim: Obj, node: Obj | None = None) -> Obj | None:
     """The volume kept for a claim, else the smallest that is large enough; with a node, only such as can be used there."""
     found = [one for one in volumes if volume_for(one, claim) and (node is None or reaches(one, node))]
-    return min(found, key=lambda one: ("claimRef" not in one["spec"], parse(one["spec"]["capacity"]["storage"]), one["metadata"]["name"]), default=None)
+    return min(found, key=_preference, default=None)
+
+
+def _preference(volume: Obj) -> tuple[Any, ...]:
+    return "claimRef" not in volume["spec"], parse(volume["spec"]["capacity"]["storage"]), volume["metadata"]["name"]
 
 
 def reaches(volume: Obj, node: Obj) -> bool:

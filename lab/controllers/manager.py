@@ -1,0 +1,52 @@
+"""All controllers and the scheduler, as one thing to run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from lab.controllers.deployments import DeploymentController
+from lab.controllers.disruption import DisruptionController
+from lab.controllers.endpoints import EndpointsController
+from lab.controllers.events import EventExpiry
+from lab.controllers.garbage import GarbageCollector
+from lab.controllers.namespaces import NamespaceContentController, NamespaceController
+from lab.controllers.nodes import NodeLifecycleController, TaintEvictionController
+from lab.controllers.replica_sets import ReplicaSetController
+from lab.controllers.scheduler import Scheduler
+from lab.controllers.volumes import VolumeController, VolumeProtection
+from lab.faults import Faults
+from lab.kubernetes.registry import Registry
+
+
+class Runs(Protocol):
+    """What works until it is cancelled."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+
+
+def controllers(registry: Registry, faults: Faults | None = None) -> list[Runs]:
+    """Every controller of the lab, and its scheduler."""
+    return [
+        NamespaceContentController(registry),
+        DeploymentController(registry),
+        ReplicaSetController(registry),
+        Scheduler(registry),
+        EndpointsController(registry),
+        VolumeController(registry),
+        VolumeProtection(registry),
+        DisruptionController(registry),
+        GarbageCollector(registry),
+        NamespaceController(registry),
+        NodeLifecycleController(registry, faults),
+        TaintEvictionController(registry),
+        EventExpiry(registry),
+    ]
+
+
+async def run_controllers(registry: Registry, faults: Faults | None = None) -> None:
+    """Run them until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        for one in controllers(registry, faults):
+            tasks.create_task(one.run(), name=type(one).__name__)
