@@ -33,6 +33,8 @@ def flatten_optionals(schema: dict[str, Any]) -> None:
         for ours, theirs in (("ge", "minimum"), ("le", "maximum")):
             if ours in field:  # pydantic's own word for a bound that stands outside the type
                 field[theirs] = field.pop(ours)
+        if isinstance(field.get("default"), dict):
+            field["default"] = {key: value for key, value in field["default"].items() if value is not None}
         schema["properties"][name] = field
 
 

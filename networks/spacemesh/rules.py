@@ -139,7 +139,9 @@ def together(title: str, error: ValidationError | None, problems: Iterable[Probl
     lines: list[InitErrorDetails] = []
     for line in error.errors(include_url=False) if error else ():
         kind = PydanticCustomError(_literal(line["type"]), "{text}", {"text": line["msg"]})
-        lines.append(InitErrorDetails(type=kind, loc=line["loc"], input=line["input"]))
+        # An address may hold a password, which errors would carry on into logs.
+        shown = "(not shown)" if line["loc"][-1:] == ("url",) else line["input"]
+        lines.append(InitErrorDetails(type=kind, loc=line["loc"], input=shown))
     for problem in problems:
         text = f"{problem.what}; {problem.advice}" if problem.advice else problem.what
         loc = tuple(problem.field.split("."))
