@@ -207,7 +207,7 @@ class Node:
                 return ended
             self._stuck = self._container.faults.take("program", self._target, "stuck-sync") is not None
             now = self._now()
-            if self.ledger.started(now):
+            if self.ledger.started(now) and not self._container.hanging.is_set():
                 self._advance(now, tick)
             tick = max(0.01, min(LONGEST_TICK, self.ledger.next_layer_in(now)))
         self._log.info("app", "app cleanup completed")

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpclib.server
 from aiohttp import web
+from grpclib.events import RecvRequest, listen
 from grpclib.protocol import H2Protocol
 
 from lab.programs.program import Container
@@ -51,15 +52,26 @@ class Listeners:
 
     async def serve_http(self, port: int, handler: HttpHandler) -> None:
         """HTTP/1.1. A low-level server: a web application per port of hundreds of pods would cost much more."""
-        server: web.Server = web.Server(handler, access_log=None)
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            await self._hang()
+            return await handler(request)
+
+        server: web.Server = web.Server(handle, access_log=None)
         await self.serve_tcp(port, server)
         self._webs.append(server)
 
     async def serve_grpc(self, port: int, services: list[Any]) -> None:
         """gRPC in pure Python: a hundred servers take 8 MB and no thread; grpcio's take 18 MB and 7 threads beside the loop."""
         server = _GrpcServer(services)
+        listen(server, RecvRequest, self._hang)
         await server.start(self._container.ip, port)
         self._grpc.append(server)
+
+    async def _hang(self, _event: RecvRequest | None = None) -> None:
+        """A program that hangs takes connections and requests, and answers nobody."""
+        if self._container.hanging.is_set():
+            await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Stop listening and drop every connection."""

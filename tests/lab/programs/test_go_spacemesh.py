@@ -239,3 +239,16 @@ async def test_leaves_its_ports_when_it_ends(tmp_path: Path) -> None:
         assert await run.stop() == 0
         with pytest.raises(httpx.ConnectError):
             await httpx.AsyncClient().get(f"http://{run.ip}:7000/")
+
+
+async def test_one_that_hangs_takes_calls_and_answers_none(tmp_path: Path) -> None:
+    async with machine(tmp_path) as lab:
+        run = start(lab, "miner-1", config())
+        await run.until_line("app started")
+        run.container.hanging.set()
+        with pytest.raises(httpx.ReadTimeout):
+            await httpx.AsyncClient(timeout=0.2).post(f"http://{run.ip}:7000/v1/node/status")
+        async with grpc.aio.insecure_channel(f"{run.ip}:6000") as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await channel.unary_unary("/spacemesh.v1.NodeService/Status")(b"", timeout=0.3)
+            assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,0 +1,214 @@
+"""All of the lab put together: what starts, in which order, and how it all ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiohttp import web
+
+from lab.addresses import AddressBlock, NoFreeBlock
+from lab.clock import Clock
+from lab.cluster import seed_cluster
+from lab.config import LabConfig
+from lab.control import make_control
+from lab.controllers.manager import run_controllers
+from lab.faults import Faults
+from lab.kubelet.kubelet import Kubelet
+from lab.kubelet.logs import PodLogs
+from lab.kubelet.machine import Surroundings
+from lab.kubelet.nodes import NodeSpec
+from lab.kubernetes.auth import ADMIN_TOKEN, Authenticator
+from lab.kubernetes.http import make_app
+from lab.kubernetes.registry import Registry
+from lab.storage import Storage, StorageError
+
+log = logging.getLogger("lab")
+
+CLOSE_SECONDS = 0.5  # real time that open requests get at the end
+
+
+class WorldError(Exception):
+    """The lab cannot start, or cannot go on."""
+
+
+class World:
+    """One lab. `start()`, then `run()` until something ends it, then always `stop()`."""
+
+    def __init__(self, config: LabConfig) -> None:
+        self.config = config
+        self.clock = Clock(config.speed)
+        self.faults = Faults()
+        self.shared: dict[str, Any] = {}
+        self.registry = Registry(self.clock)
+        self.stopping = asyncio.Event()
+        self.storage: Storage | None = None
+        self.state = Path()
+        self._block: AddressBlock | None = None
+        self._urls: dict[str, str] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._endings: list[Callable[[], Awaitable[Any] | None]] = []  # undone in reverse order
+
+    async def start(self) -> None:
+        """Bring everything up; WorldError says why it does not come. Call `stop()` in any case."""
+        _raise_file_limit()
+        try:
+            self._make_state()
+            self._block = AddressBlock.claim()
+            self._endings.append(self._block.close)
+            if self.config.storage:
+                self.storage = Storage()
+                self._endings.append(self.storage.stop)
+                await self.storage.start()
+            await self._start_cluster(self._block)
+            self._urls["control"] = await self._serve(make_control(self), "control site", self.config.control_port)
+            self._write_kubeconfig()
+        except (OSError, StorageError, NoFreeBlock) as error:
+            raise WorldError(str(error)) from error
+
+    async def run(self) -> None:
+        """Stay up until `stopping` is set; WorldError when a part of the lab fails."""
+        stopped = asyncio.create_task(self.stopping.wait())
+        try:
+            done, _ = await asyncio.wait({stopped, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+        for task in done - {stopped}:
+            error = None if task.cancelled() else task.exception()
+            raise WorldError(f"{task.get_name()} ended: {error!r}") from error
+
+    async def stop(self) -> None:
+        """Undo whatever start did. Safe after a start that failed or was cancelled half way."""
+        self.stopping.set()
+        while self._endings:
+            ending = self._endings.pop()
+            try:
+                waiting = ending()
+                if waiting is not None:
+                    await waiting
+            except Exception:
+                log.exception("while stopping")
+
+    def addresses(self) -> dict[str, Any]:
+        """Where everything is."""
+        found: dict[str, Any] = {
+            "kubernetes": self._urls.get("kubernetes", ""),
+            "control": self._urls.get("control", ""),
+            "kubeconfig": str(self._kubeconfig_file),
+            "token": ADMIN_TOKEN,
+            "nodes": list(self.config.nodes),
+            "speed": self.config.speed,
+            "profile": self.config.profile,
+            "state": str(self.state),
+            "pid": os.getpid(),
+        }
+        if self.storage:
+            found["storage"] = self.storage.url
+        return found
+
+    def kubeconfig(self) -> str:
+        """A kubeconfig with the administrator's token."""
+        return yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "lab", "cluster": {"server": self._urls.get("kubernetes", "")}}],
+                "users": [{"name": "lab-admin", "user": {"token": ADMIN_TOKEN}}],
+                "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab-admin"}}],
+                "current-context": "lab",
+            },
+            sort_keys=False,
+        )
+
+    # --- parts
+
+    def _make_state(self) -> None:
+        """A directory of our own, below the one asked for: what is beside it is not ours to remove."""
+        parent = self.config.state_dir
+        if parent is not None:
+            parent.mkdir(parents=True, exist_ok=True)
+        self.state = Path(tempfile.mkdtemp(prefix="lab-", dir=parent)).resolve()
+        self._endings.append(self._remove_state)
+
+    def _remove_state(self) -> None:
+        shutil.rmtree(self.state, ignore_errors=True)
+        self._kubeconfig_file.unlink(missing_ok=True)
+        if self.config.ready_file:
+            self.config.ready_file.unlink(missing_ok=True)
+        if self.config.state_dir:
+            with contextlib.suppress(OSError):  # not empty: somebody else's files
+                self.config.state_dir.rmdir()
+
+    async def _start_cluster(self, block: AddressBlock) -> None:
+        around = Surroundings(self.registry, block, self.faults, self.state, self.shared)
+        kubelet = Kubelet(around, self._node_specs(block))
+        authenticator = Authenticator(self.registry)
+        app = make_app(self.registry, auth=authenticator, faults=self.faults, pods=PodLogs(kubelet, self.clock))
+        self._urls["kubernetes"] = url = await self._serve(app, "Kubernetes API", self.config.port)
+        first = str(next(block.service_network.hosts()))
+        seed_cluster(self.registry, self.config.storage_class, first, int(url.rpartition(":")[2]))
+        kubelet.register()
+        self._spawn("controllers", run_controllers(self.registry, self.faults))
+        self._endings.append(kubelet.stop)
+        self._spawn("kubelet", kubelet.run())
+
+    def _node_specs(self, block: AddressBlock) -> list[NodeSpec]:
+        config, specs = self.config, []
+        for number, name in enumerate(config.nodes, 1):
+            address = block.node(number)
+            external = address if config.external_addresses else ""
+            specs.append(NodeSpec(name, address, external, config.node_cpu, config.node_memory, pods=config.node_pods))
+        return specs
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.append(task)
+
+        async def end() -> None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+
+        self._endings.append(end)
+
+    async def _serve(self, app: web.Application, name: str, port: int) -> str:
+        """Serve an application on loopback; gives its address."""
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS, handler_cancellation=True)
+        await runner.setup()
+        self._endings.append(runner.cleanup)
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise WorldError(f"the {name} cannot listen on 127.0.0.1:{port}: {os.strerror(error.errno or 0)}") from error
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    @property
+    def _kubeconfig_file(self) -> Path:
+        return (self.config.state_dir.resolve() if self.config.state_dir else self.state) / "kubeconfig"
+
+    def _write_kubeconfig(self) -> None:
+        self._kubeconfig_file.write_text(self.kubeconfig())
+
+
+def ready_line(world: World) -> str:
+    """One line of JSON that says where everything is."""
+    return json.dumps(world.addresses())
+
+
+def _raise_file_limit() -> None:
+    """Hundreds of pods listen on several ports each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
