@@ -18,34 +18,26 @@ from tasks.spacemesh.poets import activate_poets, ensure_poets
 from tasks.spacemesh.publishing import publish_config, report
 from tasks.spacemesh.site import ensure_site
 
-ClusterName = Annotated[str, Field(title="Cluster", description="Name of the Cluster block to deploy to.", min_length=1)]
-BucketName = Annotated[
-    str | None, Field(title="Data bucket", description="Name of the Bucket block to publish the node configuration to. Empty: it is not published.")
-]
-PlanOnly = Annotated[bool, Field(title="Plan only", description="Show what would be done, and do nothing.")]
-Minutes = Annotated[
-    int,
-    Field(
-        title="Ready within (minutes)",
-        ge=1,
-        le=240,
-        description="How long a group of pods (PoETs, bootnodes, a batch of miners) may take to become ready.",
-    ),
-]
-
 
 @flow(name="deploy-network", flow_run_name="deploy {network.name}", result_serializer="json")
 async def deploy_network(
     network: SpacemeshNetwork,
-    cluster: ClusterName = "lab",
-    data_bucket: BucketName = None,
-    plan_only: PlanOnly = False,
-    ready_within_minutes: Minutes = 15,
+    cluster: Annotated[str, Field(min_length=1)] = "lab",
+    data_bucket: str | None = None,
+    plan_only: bool = False,
+    ready_within_minutes: Annotated[int, Field(ge=1, le=240)] = 15,
 ) -> NetworkReport | PlanReport:
     """Create a Spacemesh network from nothing, or finish one that was begun.
 
     Run it again after whatever happened: what is there already is kept, keys, identities and genesis time above all, and what is missing is made.
     It changes nothing about a network that is as it was asked for, and refuses to turn it into another one.
+
+    Args:
+        network: What to deploy.
+        cluster: Name of the Cluster block to deploy to.
+        data_bucket: Name of the Bucket block to publish the node configuration to. Empty: it is not published.
+        plan_only: Show what would be made, and make nothing.
+        ready_within_minutes: How long a group of pods (the PoETs, the bootnodes, a batch of miners) may take to become ready.
     """
     async with connected(cluster) as k8s:
         checked = await check_before_spending(k8s, network, flow_run.id or "by-hand")
