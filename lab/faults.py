@@ -13,7 +13,8 @@ class Fault:
     """One wish for trouble. `place` says which part of the lab looks at it:
 
     - `api`: requests to the Kubernetes API; target is `METHOD /path?query`; effects `status` (with `code`, `retry_after`, `body`),
-      `reset` (connection closed without an answer), `reset-after` (the request is carried out, then the connection is closed), `hang`, `delay` (`seconds`).
+      `reset` (connection closed without an answer), `reset-after` (the request is carried out, then the connection is closed), `hang`,
+      `delay` (`seconds`).
     - `image`: pulls; target is the image; effect `pull-error`.
     - `container`: running containers; target is `namespace/pod/container`; effects `oom`, `crash` (`code`), `hang`.
     - `program`: programs look it up themselves; target is `namespace/pod`; effects are the program's own (see each program's head).

@@ -156,7 +156,8 @@ def _pull_error(reference: Reference) -> str | None:
     if host.endswith(".invalid"):
         return f'{start}failed to do request: Head "{url}": dial tcp: lookup {host}: no such host'
     if re.search(r"does-not-exist|nosuch|no-such", reference.repository):
-        return f"{start}pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed"
+        denied = "server message: insufficient_scope: authorization failed"
+        return f"{start}pull access denied, repository does not exist or may require authorization: {denied}"
     if re.search(r"does-not-exist|nosuch|no-such", reference.tag):
         return f"rpc error: code = NotFound desc = {start}{reference}: not found"
     return None
