@@ -10,7 +10,6 @@ from lab.controllers.node_match import matches_term, untolerated
 from lab.controllers.objects import condition, controller_uid, is_deleting, is_finished, uid_of
 from lab.controllers.scheduler_filters import Filters, No, Unschedulable, refusal_text
 from lab.controllers.scheduler_nodes import Cluster, NodeRoom
-from lab.controllers.scheduler_spread import Neighbours
 from lab.controllers.volume_match import claims_of, is_bound
 from lab.controllers.volumes import SELECTED_NODE
 from lab.kubernetes.errors import ApiError
@@ -120,8 +119,7 @@ class Scheduler(Controller):
         preferred = sum(
             wish["weight"] for wish in (affinity.get("nodeAffinity") or {}).get(_PREFERRED) or () if matches_term(wish["preference"], node)
         )
-        if any(_PREFERRED in (affinity.get(side) or {}) for side in ("podAffinity", "podAntiAffinity")):
-            preferred += Neighbours(self.registry, self._cluster, pod).preference(node)
+        preferred += filters.neighbours.preference(node)
         if untolerated(pod, (node.get("spec") or {}).get("taints") or (), ("PreferNoSchedule",)):
             preferred -= 100
         owners = set(controller_uid(pod))

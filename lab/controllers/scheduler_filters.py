@@ -37,7 +37,7 @@ class Filters:
         self._registry = registry
         self.pod = pod
         self.room = PodRoom.of(pod)
-        self._neighbours = Neighbours(registry, cluster, pod)
+        self.neighbours = Neighbours(registry, cluster, pod)
         self._claims = self._look_at_claims()
 
     def check(self, node: NodeRoom) -> No | None:
@@ -66,7 +66,7 @@ class Filters:
         return No(tuple(reasons), "room", final) if reasons else None
 
     def _check_neighbours(self, node: Obj) -> No | None:
-        refusal = self._neighbours.refusal(node)
+        refusal = self.neighbours.refusal(node)
         return No((refusal[0],), "neighbours", refusal[1]) if refusal else None
 
     # Volumes

@@ -199,7 +199,7 @@ class Cluster:
             self._rooms[before].drop(uid)
         self._place[uid] = node
         self._room(node).put(PodRoom.of(pod))
-        if (pod["spec"].get("affinity") or {}).get("podAntiAffinity"):
+        if "requiredDuringSchedulingIgnoredDuringExecution" in ((pod["spec"].get("affinity") or {}).get("podAntiAffinity") or {}):
             self.with_anti_affinity[uid] = pod
 
     def forget(self, uid: str) -> None:

@@ -33,6 +33,7 @@ class Neighbours:
         self._near = [(term, self._domains_of(pod, term)) for term in _terms(pod, "podAffinity")]
         self._away = [(term, self._domains_of(pod, term)) for term in _terms(pod, "podAntiAffinity")]
         self._shunned = self._domains_that_shun()
+        self._preferred: list[tuple[int, str, dict[Domain, int]]] | None = None
         self._spread = [(wish, self._spread_counts(wish)) for wish in self._hard_spread()]
 
     def refusal(self, node: Obj) -> tuple[str, bool] | None:
@@ -57,14 +58,18 @@ class Neighbours:
 
     def preference(self, node: Obj) -> int:
         """The sum of weights that preferred affinities give a node."""
-        labels, total = labels_of(node), 0
+        if self._preferred is None:
+            self._preferred = self._preferences()
+        labels = labels_of(node)
+        return sum(weight * domains.get((key, labels.get(key, "")), 0) for weight, key, domains in self._preferred)
+
+    def _preferences(self) -> list[tuple[int, str, dict[Domain, int]]]:
+        found = []
         for side, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
-            wishes = ((self._pod["spec"].get("affinity") or {}).get(side) or {}).get(_PREFERRED) or ()
-            for wish in wishes:
+            for wish in ((self._pod["spec"].get("affinity") or {}).get(side) or {}).get(_PREFERRED) or ():
                 term = wish["podAffinityTerm"]
-                domain = (term["topologyKey"], labels.get(term["topologyKey"], ""))
-                total += sign * wish["weight"] * self._domains_of(self._pod, term).get(domain, 0)
-        return total
+                found.append((sign * wish["weight"], term["topologyKey"], self._domains_of(self._pod, term)))
+        return found
 
     def _is_near(self, term: Obj, domains: dict[Domain, int], labels: Any) -> bool:
         value = labels.get(term["topologyKey"])
