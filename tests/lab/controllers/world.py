@@ -52,7 +52,8 @@ class Nodes:
         pod["status"]["podIP"] = f"127.1.{16 + number // 250}.{1 + number % 250}"
         now = self.registry.now()
         pod["status"]["conditions"] = [
-            {"type": name, "status": "True", "lastProbeTime": None, "lastTransitionTime": now} for name in ("Ready", "ContainersReady", "PodScheduled")
+            {"type": name, "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+            for name in ("Ready", "ContainersReady", "PodScheduled")
         ]
 
 
