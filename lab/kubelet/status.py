@@ -33,8 +33,8 @@ class PodFacts:
     failure: tuple[str, str] | None = None  # reason and message of a pod that the kubelet itself gave up
 
 
-def make_status(pod: Obj, facts: PodFacts, now: datetime) -> Obj:
-    """The whole status, to be compared with the present one before it is written."""
+def make_status(pod: Obj, facts: PodFacts, now: datetime) -> tuple[Obj, str]:
+    """The whole status, to be compared with the present one before it is written; and the phase that it will say once nothing runs any more."""
     old = pod.get("status") or {}
     policy = pod["spec"].get("restartPolicy", "Always")
     deleting = "deletionTimestamp" in pod["metadata"]
@@ -61,7 +61,7 @@ def make_status(pod: Obj, facts: PodFacts, now: datetime) -> Obj:
         if key in old:
             status[key] = old[key]
     status |= pod_resources([state.spec for state in facts.containers if not state.init and not state.ephemeral])
-    return status
+    return status, phase
 
 
 def container_status(pod: Obj, state: ContainerState, policy: str, deleting: bool) -> Obj:

@@ -35,7 +35,7 @@ class Volumes:
         self._state = state
         self._pod = pod
         self._token = token
-        self.directory = state / "pods" / pod["metadata"]["uid"]
+        self.directory: Path = state / "pods" / str(pod["metadata"]["uid"])
         self._places: dict[str, Path] = {}
         self._sources = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
 
@@ -71,7 +71,7 @@ class Volumes:
         found: dict[str, Path] = {}
         read_only = set()
         for mount in container.get("volumeMounts") or ():
-            place, sub = self._places[mount["name"]], mount.get("subPath") or expand(mount.get("subPathExpr") or "", env)
+            place, sub = self._places[mount["name"]], str(mount.get("subPath") or expand(mount.get("subPathExpr") or "", env))
             if sub:
                 place = place / sub
                 if not place.exists():
@@ -108,8 +108,8 @@ class Volumes:
         return place
 
     def _host_path(self, volume: str, source: Obj) -> Path:
-        path, kind = source["path"], source.get("type") or ""
-        place = self._state / "nodes" / self._pod["spec"]["nodeName"] / path.lstrip("/")
+        path, kind = str(source["path"]), source.get("type") or ""
+        place = self._state / "nodes" / str(self._pod["spec"]["nodeName"]) / path.lstrip("/")
         if kind in ("", "DirectoryOrCreate"):
             place.mkdir(parents=True, exist_ok=True)
         elif kind == "FileOrCreate":
@@ -187,7 +187,7 @@ def volume_directory(state: Path, pv: Obj) -> Path:
     spec = pv["spec"]
     path = (spec.get("hostPath") or spec.get("local") or {}).get("path")
     if path:
-        return state / "volumes" / "by-path" / path.strip("/").replace("/", "%")
+        return state / "volumes" / "by-path" / str(path).strip("/").replace("/", "%")
     return state / "volumes" / f"{pv['metadata']['name']}-{pv['metadata']['uid']}"
 
 
