@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,12 +84,12 @@ def conflict(kind: Kind, name: str, why: str = STALE, by_kind: bool = False) -> 
     return ApiError(409, f'Operation cannot be fulfilled on {resource} "{name}": {why}', "Conflict", _details(kind, name, by_kind))
 
 
-def invalid(kind: Kind, name: str, errors: list[FieldError]) -> ApiError:
+def invalid(kind: Kind, name: str, errors: Sequence[FieldError]) -> ApiError:
     """422: fields are wrong, all of them named."""
     return invalid_as(kind.qualified, kind.group, kind.kind, name, errors)
 
 
-def invalid_as(qualified: str, group: str, kind: str, name: str, errors: list[FieldError]) -> ApiError:
+def invalid_as(qualified: str, group: str, kind: str, name: str, errors: Sequence[FieldError]) -> ApiError:
     """422 for what has no row in the table: options, reviews."""
     texts = list(dict.fromkeys(f"{error.field}: {error.message}" for error in errors))
     text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"

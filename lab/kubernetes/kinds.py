@@ -80,7 +80,7 @@ DEPLOYMENT = Kind(
 )
 REPLICA_SET = Kind(
     "apps", "v1", "ReplicaSet", "replicasets", short_names=("rs",), categories=("all",), scale=True, status=True, generation="spec",
-    selectable=("status.replicas",), storage_version_hash="P1RzHs8/mWQ=",
+    storage_version_hash="P1RzHs8/mWQ=",
 )
 STATEFUL_SET = Kind(
     "apps", "v1", "StatefulSet", "statefulsets", short_names=("sts",), categories=("all",), scale=True, status=True, generation="spec",

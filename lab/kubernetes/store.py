@@ -66,6 +66,7 @@ class Store:
         # One event per version without gaps, so the event of version v stands at index v - _oldest - 1.
         self._history: list[Event] = []
         self.oldest = first_version  # the oldest version whose later events are all still here
+        self.versions: dict[Kind, int] = {}  # of the last write, by kind
         self._encoded: dict[str, bytes] = {}  # by resourceVersion, which no two states share
         self._encoded_size = 0
 
@@ -159,6 +160,7 @@ class Store:
 
     def _emit(self, event: Event) -> None:
         self._history.append(event)
+        self.versions[event.kind] = event.version
         if len(self._history) > self._limit * 5 // 4:  # in strides, as cutting a list moves all of it
             cut = len(self._history) - self._limit
             self.oldest = self._history[cut - 1].version
@@ -187,7 +189,8 @@ def _ordered(objects: dict[str, dict[str, Obj]], namespace: str | None) -> list[
 
 
 def _walk(objects: dict[str, dict[str, Obj]], namespace: str | None) -> Iterator[Obj]:
-    for space in sorted(objects) if namespace is None else [namespace]:
+    # In etcd the keys are `namespace/name`, and `-` comes before `/`.
+    for space in sorted(objects, key=lambda name: name + "/") if namespace is None else [namespace]:
         names = objects.get(space, {})
         for name in sorted(names):
             yield names[name]

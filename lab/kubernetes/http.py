@@ -1,0 +1,280 @@
+"""The API server's HTTP face: who asks, may they, what for; then the answer in the form they take."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from lab.faults import Fault, Faults
+from lab.kubernetes import listing, static, writing
+from lab.kubernetes.answers import answer, answer_value, refusal, text_answer
+from lab.kubernetes.auth import Authenticator, User
+from lab.kubernetes.bodies import MAX_BODY, too_large
+from lab.kubernetes.call import Call, parse_path
+from lab.kubernetes.discovery import AGGREGATED, Discovery
+from lab.kubernetes.errors import ApiError, bad_request, method_not_allowed, no_such_path, no_such_resource
+from lab.kubernetes.kinds import ENDPOINTS, Kind
+from lab.kubernetes.negotiation import Form, error_encoding, negotiate, wants_aggregated_discovery
+from lab.kubernetes.rbac import Attributes, allowed
+from lab.kubernetes.rbac import refusal as forbidden
+from lab.kubernetes.registry import Registry
+from lab.kubernetes.reviews import review
+from lab.kubernetes.subresources import PodAccess, Subresources
+from lab.kubernetes.watching import watch
+
+Obj = dict[str, Any]
+
+REQUESTS: web.AppKey[Counter[tuple[str, str, str]]] = web.AppKey("requests", Counter)  # by user agent, verb, resource
+_DURATION = re.compile(r"[+-]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+|0")
+_ENDPOINTS_WARNING = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+
+
+def make_app(
+    registry: Registry, *, auth: Authenticator | None = None, faults: Faults | None = None, pods: PodAccess | None = None
+) -> web.Application:
+    """The API server as an aiohttp application. `pods` answers for what runs in Pods: logs."""
+    app = web.Application(client_max_size=MAX_BODY + 1)
+    app[REQUESTS] = Counter()
+    server = ApiServer(registry, auth or Authenticator(registry), faults or Faults(), pods, app[REQUESTS])
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    return app
+
+
+class ApiServer:
+    """Handles every request."""
+
+    def __init__(
+        self, registry: Registry, auth: Authenticator, faults: Faults, pods: PodAccess | None, requests: Counter[tuple[str, str, str]]
+    ) -> None:
+        self._registry = registry
+        self._auth = auth
+        self._faults = faults
+        self._requests = requests
+        self._discovery = Discovery(registry.kinds)
+        self._openapi = static.OpenApi(registry.kinds)
+        self._subresources = Subresources(registry, auth, pods)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One request, faults and all."""
+        if self._faults.all():
+            fault = self._faults.take("api", f"{request.method} {request.raw_path}")
+            if fault is not None:
+                return await self._suffer(request, fault)
+        return await self._answer(request)
+
+    async def _suffer(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        """Do what a fault asks for in place of the answer, or besides."""
+        options = fault.options
+        if fault.effect == "status":
+            return _fault_status(options)
+        if fault.effect == "delay":
+            await asyncio.sleep(float(options.get("seconds", 1)))
+            return await self._answer(request)
+        if fault.effect == "hang":
+            await asyncio.sleep(float(options.get("seconds", 3600)))
+        if fault.effect == "reset-after":
+            await self._answer(request)
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=500)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        call = Call(request, parse_path(path), request.query)
+        accept = request.headers.get("Accept", "")
+        try:
+            user = self._auth.authenticate(request.headers.get("Authorization"))
+            user = self._act_for(call, user)
+            call.user, call.groups, call.uid, call.extra = user.name, user.groups, user.uid, dict(user.extra)
+            self._requests[(request.headers.get("User-Agent", ""), call.verb, call.target.plural or path)] += 1
+            self._authorize(call, user)
+            if call.target.resource:
+                return await self._resource(call, accept)
+            return self._other(call, accept)
+        except ApiError as error:
+            return refusal(error, Form(error_encoding(accept)), call.warnings)
+
+    # Who, and may they
+
+    def _act_for(self, call: Call, user: User) -> User:
+        """The user that a request impersonates, if it may."""
+        name = call.request.headers.get("Impersonate-User")
+        if not name:
+            return user
+        for resource, value in (("users", name), *(("groups", one) for one in call.request.headers.getall("Impersonate-Group", []))):
+            if not allowed(self._registry, user, Attributes("impersonate", "", resource, "", "", value)):
+                target = call.target
+                verb = f"impersonate-on:user-info:{call.verb}"
+                raise forbidden(user, Attributes(verb, target.group, target.plural, target.subresource, target.namespace, target.name))
+        return User(name, (*call.request.headers.getall("Impersonate-Group", []), "system:authenticated"))
+
+    def _authorize(self, call: Call, user: User) -> None:
+        if "system:masters" in user.groups:
+            return
+        target = call.target
+        if target.resource:
+            wanted = Attributes(call.verb, target.group, target.plural, target.subresource, target.namespace, target.name)
+        else:
+            wanted = Attributes(call.method.lower(), path=call.request.path)
+        if not allowed(self._registry, user, wanted):
+            raise forbidden(user, wanted)
+
+    # Resources
+
+    async def _resource(self, call: Call, accept: str) -> web.StreamResponse:
+        target = call.target
+        kind = self._registry.kinds.by_path(target.group, target.version, target.plural)
+        if kind is None and self._discovery.resources(target.group, target.version) is None and target.group:
+            raise no_such_path() if self._discovery.group(target.group) is None else no_such_resource()
+        if kind is None:
+            raise no_such_resource()
+        if target.in_namespace and not target.namespace:
+            raise bad_request("Namespace parameter required.")
+        self._check_scope(kind, call)
+        self._check_timeout(call)
+        form = negotiate(accept, call.watch)
+        if call.method in ("POST", "PUT", "PATCH", "DELETE"):
+            await _read_body(call)
+        if kind is ENDPOINTS:
+            call.warnings.append(_ENDPOINTS_WARNING)
+        if target.subresource:
+            return await self._subresources.answer(kind, call, form)
+        return await (self._item if target.name and not target.watch_path else self._collection)(kind, call, form)
+
+    @staticmethod
+    def _check_scope(kind: Kind, call: Call) -> None:
+        target = call.target
+        if not kind.namespaced and target.in_namespace:
+            raise no_such_resource()
+        if kind.namespaced and target.name and not target.in_namespace:
+            raise no_such_resource()
+        if kind.namespaced and not target.in_namespace and call.method == "POST":
+            raise method_not_allowed()
+
+    @staticmethod
+    def _check_timeout(call: Call) -> None:
+        value = call.query.get("timeout")
+        if value and not _DURATION.fullmatch(value):
+            raise bad_request(f'invalid timeout specified in the request URL - time: invalid duration "{value}"')
+
+    async def _item(self, kind: Kind, call: Call, form: Form) -> web.StreamResponse:
+        registry, method = self._registry, call.method
+        _must_have(kind, {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}.get(method))
+        if method == "GET":
+            return answer(await listing.get(registry, kind, call, form), form, 200, call.warnings)
+        if method == "PUT":
+            return writing.update(registry, kind, call, form)
+        if method == "PATCH":
+            return writing.patch(registry, kind, call, form)
+        return writing.delete(registry, kind, call, form)
+
+    async def _collection(self, kind: Kind, call: Call, form: Form) -> web.StreamResponse:
+        registry = self._registry
+        verb = {"GET": "watch" if call.watch else "list", "POST": "create", "DELETE": "deletecollection"}.get(call.method)
+        _must_have(kind, verb)
+        if call.watch:
+            return await watch(registry, kind, call, form)
+        if verb == "list":
+            return answer(await listing.list_(registry, kind, call, form), form, 200, call.warnings)
+        if verb == "deletecollection":
+            return await writing.delete_collection(registry, kind, call, form)
+        if not kind.stored:
+            return self._review(kind, call, form)
+        return writing.create(registry, kind, call, form)
+
+    def _review(self, kind: Kind, call: Call, form: Form) -> web.StreamResponse:
+        from lab.kubernetes.options import write_context
+
+        ctx = write_context(call, "CreateOptions")
+        obj = writing.read_object(call, kind, ctx)
+        if kind.kind == "Binding":
+            from lab.kubernetes.subresources import bind
+
+            return answer_value(bind(self._registry, call.target.namespace, obj["metadata"].get("name", ""), obj, ctx), form, 201)
+        return answer_value(review(self._registry, kind, call, obj, self._auth), form, 201, call.warnings)
+
+    # Everything else
+
+    def _other(self, call: Call, accept: str) -> web.StreamResponse:
+        request = call.request
+        path = request.path if request.path == "/" else request.path.rstrip("/")
+        if found := static.health(path, "verbose" in call.query):
+            return found
+        if found := self._openapi.answer(request):
+            return found
+        if path in ("/api", "/apis") and wants_aggregated_discovery(accept):
+            return self._aggregated(request, path == "/api")
+        value = self._value(path, request.host)
+        if value is None:
+            raise no_such_resource() if path.startswith("/api/") or self._known_group(path) else no_such_path()
+        if call.method not in ("GET", "HEAD"):
+            raise method_not_allowed()
+        headers = {"Cache-Control": "public, max-age=3600"} if path.startswith("/.well-known") else {}
+        form = negotiate(accept) if path not in ("/version", "/") else Form()
+        response = answer(orjson.dumps(value) + b"\n", form)
+        response.headers.update(headers)
+        return response
+
+    def _value(self, path: str, host: str) -> Obj | None:
+        parts = path.strip("/").split("/")
+        plain: dict[str, Callable[[], Obj]] = {
+            "/": lambda: static.paths(self._registry.kinds),
+            "/version": lambda: static.VERSION,
+            "/api": lambda: self._discovery.api(host),
+            "/apis": self._discovery.groups,
+            "/.well-known/openid-configuration": lambda: static.openid_configuration(host),
+            "/openid/v1/jwks": lambda: {"keys": []},
+        }
+        if path in plain:
+            return plain[path]()
+        if parts[0] == "api" and len(parts) == 2:
+            return self._discovery.resources("", parts[1])
+        if parts[0] == "apis" and len(parts) == 3:
+            return self._discovery.resources(parts[1], parts[2])
+        return self._discovery.group(parts[1]) if parts[0] == "apis" and len(parts) == 2 else None
+
+    def _known_group(self, path: str) -> bool:
+        parts = path.strip("/").split("/")
+        return parts[0] == "apis" and len(parts) == 3 and self._discovery.group(parts[1]) is not None
+
+    def _aggregated(self, request: web.Request, core: bool) -> web.Response:
+        data, tag = self._discovery.aggregated(core)
+        headers = {"Cache-Control": "public", "ETag": tag, "Vary": "Accept"}
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=data, headers={**headers, "Content-Type": AGGREGATED})
+
+
+def _must_have(kind: Kind, verb: str | None) -> None:
+    if verb is None or verb not in kind.verbs:
+        raise method_not_allowed()
+
+
+async def _read_body(call: Call) -> None:
+    try:
+        call.body = await call.request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large() from None
+    if len(call.body) > MAX_BODY:
+        raise too_large()
+
+
+def _fault_status(options: dict[str, Any]) -> web.Response:
+    """An answer that a fault asks for; a 429 is the text that overload protection sends."""
+    code = int(options.get("code", 500))
+    headers = {"Retry-After": str(options["retry_after"])} if "retry_after" in options else {}
+    body = options.get("body")
+    if body is None and code == 429:
+        return text_answer("Too many requests, please try again later.\n", code, {"Retry-After": "1", **headers})
+    if body is None:
+        text = "Internal error occurred: a fault was asked for" if code == 500 else f"a fault was asked for: {code}"
+        body = ApiError(code, text, "InternalError" if code == 500 else None).body
+    if isinstance(body, str):
+        return text_answer(body, code, headers)
+    return web.json_response(body, status=code, headers=headers)

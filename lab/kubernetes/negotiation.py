@@ -1,0 +1,119 @@
+"""Accept and Content-Type: which form of an answer a client takes, and how a body is to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from lab.kubernetes.errors import ApiError
+
+Encoding = Literal["json", "yaml"]
+Shape = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList"]
+
+_JSON = ("application/json", "application/*", "*/*")
+_YAML = ("application/yaml",)
+_META = "meta.k8s.io"
+_ALL = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+_STREAMS = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+
+
+@dataclass(frozen=True)
+class Form:
+    """How to answer."""
+
+    encoding: Encoding = "json"
+    shape: Shape = ""
+    version: str = "v1"  # of the shape
+    pretty: bool = False
+
+    @property
+    def content_type(self) -> str:
+        return f"application/{self.encoding}"
+
+
+def _clauses(accept: str) -> list[tuple[str, dict[str, str]]]:
+    found = []
+    for part in accept.split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        if media:
+            values = dict(pair.partition("=")[::2] for pair in parameters)
+            found.append((media.lower(), values))
+    return sorted(found, key=lambda clause: -_quality(clause[1]))
+
+
+def _quality(parameters: dict[str, str]) -> float:
+    try:
+        return float(parameters.get("q", "1"))
+    except ValueError:
+        return 1.0
+
+
+@lru_cache(maxsize=512)
+def negotiate(accept: str, watch: bool = False) -> Form:
+    """The form for an Accept header; 406 when there is none."""
+    clauses = _clauses(accept) or [("*/*", {})]
+    usable = False
+    for media, parameters in clauses:
+        encoding: Encoding | None = "json" if media in _JSON else "yaml" if media in _YAML else None
+        if encoding is None:
+            continue
+        usable = True
+        shape = _shape(parameters)
+        if shape is not None and not (watch and encoding == "yaml"):
+            return Form(encoding, shape[0], shape[1], parameters.get("pretty") in ("1", "true"))
+    if usable:
+        raise ApiError(406, f"only the following media types are accepted: {_STREAMS if watch else _ALL}", "NotAcceptable")
+    raise ApiError(406, f"406: Not Acceptable\n\nAvailable representations: {_ALL}, {_STREAMS}", "NotAcceptable", {})
+
+
+def _shape(parameters: dict[str, str]) -> tuple[Shape, str] | None:
+    wanted = parameters.get("as")
+    if not wanted:
+        return "", ""
+    group, version = parameters.get("g"), parameters.get("v", "")
+    if group == _META and version in ("v1", "v1beta1"):
+        if wanted == "Table":
+            return "Table", version
+        if wanted == "PartialObjectMetadata":
+            return "PartialObjectMetadata", version
+        if wanted == "PartialObjectMetadataList":
+            return "PartialObjectMetadataList", version
+    return None
+
+
+@lru_cache(maxsize=512)
+def error_encoding(accept: str) -> Encoding:
+    """The form of a refusal, which is never refused itself."""
+    for media, _ in _clauses(accept):
+        if media in _YAML:
+            return "yaml"
+        if media in _JSON:
+            return "json"
+    return "json"
+
+
+@lru_cache(maxsize=512)
+def wants_aggregated_discovery(accept: str) -> bool:
+    """Whether the first thing a client takes is the aggregated form of discovery."""
+    for media, parameters in _clauses(accept):
+        if media not in _JSON:
+            continue
+        if parameters.get("as") == "APIGroupDiscoveryList":
+            if parameters.get("g") == "apidiscovery.k8s.io" and parameters.get("v") == "v2":
+                return True
+            continue
+        return False
+    return False
+
+
+@lru_cache(maxsize=512)
+def body_encoding(content_type: str) -> Encoding:
+    """How to read a body: no type is JSON; 415 for what cannot be read."""
+    media = content_type.partition(";")[0].strip().lower()
+    if media in ("", "application/json"):
+        return "json"
+    if media == "application/yaml":
+        return "yaml"
+    accepted = "the body of the request was in an unknown format - accepted media types include: "
+    raise ApiError(415, accepted + _ALL, "UnsupportedMediaType")
