@@ -11,10 +11,22 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+class Struct(dict[str, Any]):
+    """A map that stands for a Go struct: printed in its own order, not by name."""
+
+
 def go_json(value: Any) -> str:
     """`encoding/json`: no spaces, map keys sorted, and `<`, `>`, `&` escaped."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    text = json.dumps(_arranged(value), ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _arranged(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _arranged(value[key]) for key in (value if isinstance(value, Struct) else sorted(value))}
+    if isinstance(value, list):
+        return [_arranged(item) for item in value]
+    return value
 
 
 def plain(value: Any) -> str:

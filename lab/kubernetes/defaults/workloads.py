@@ -71,8 +71,6 @@ def job(obj: Obj) -> None:
     job_spec(obj.setdefault("spec", {}))
 
 
-
-
 def cron_job_spec(spec: Obj) -> None:
     """`batch/v1` CronJob."""
     fill(spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
