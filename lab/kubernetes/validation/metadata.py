@@ -37,11 +37,18 @@ def check_metadata(kind: Kind, obj: Obj, faults: Faults) -> None:
         faults.required("metadata.name", "name or generateName is required")
     else:
         check_name(kind, name, faults)
-    _check_rest(meta, faults)
+    _check_rest(meta, faults, labels=not _has_labels_of_template(kind, obj))
 
 
-def _check_rest(meta: Obj, faults: Faults) -> None:
-    check_labels("metadata.labels", meta.get("labels") or {}, faults)
+def _has_labels_of_template(kind: Kind, obj: Obj) -> bool:
+    """A Job gets its labels from its template only after the checks."""
+    template = (obj.get("spec") or {}).get("template") if kind.kind == "Job" else None
+    return bool(template) and (template.get("metadata") or {}).get("labels") == obj["metadata"].get("labels")
+
+
+def _check_rest(meta: Obj, faults: Faults, labels: bool = True) -> None:
+    if labels:
+        check_labels("metadata.labels", meta.get("labels") or {}, faults)
     annotations = meta.get("annotations") or {}
     for key in sorted(annotations):
         for why in qualified_name(key.lower()):
