@@ -49,6 +49,10 @@ class Facts:
     record: NetworkRecord | None = None
     node_config: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        if self.now.tzinfo is None:
+            raise ValueError("now must have a time zone")
+
 
 @dataclass(frozen=True)
 class PoetPlan:

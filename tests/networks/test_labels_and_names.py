@@ -41,7 +41,7 @@ def test_what_is_no_label_value(text: str) -> None:
     assert not labels.is_label_value(text)
 
 
-@given(st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9000, 1, 1), timezones=st.just(UTC)))
+@given(st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9000, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
 def test_expiry_survives_being_a_label(moment: datetime) -> None:
     text = labels.format_expiry(moment)
     assert labels.is_label_value(text)
@@ -52,7 +52,7 @@ def test_expiry_is_always_utc() -> None:
     east = datetime(2026, 1, 1, 2, 0, tzinfo=timezone(timedelta(hours=2)))
     assert labels.format_expiry(east) == "20260101T000000Z"
     with pytest.raises(ValueError, match="without a time zone"):
-        labels.format_expiry(datetime(2026, 1, 1))
+        labels.format_expiry(datetime(2026, 1, 1))  # noqa: DTZ001
 
 
 @pytest.mark.parametrize("found", [None, {}, {labels.EXPIRES: "tomorrow"}, {labels.EXPIRES: "2026-11-22T05:56:15Z"}])
@@ -85,13 +85,16 @@ def test_dns_labels(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("", "is empty"), ("a" * 64, "64 characters"), ("A", "a-z"), ("-a", "a-z"), ("a-", "a-z"), ("a.b", "a-z"), ("a\n", "a-z"), ("ä", "a-z")]
+    ("text", "why"),
+    [("", "is empty"), ("a" * 64, "64 characters"), ("A", "a-z"), ("-a", "a-z"), ("a-", "a-z"), ("a.b", "a-z"), ("a\n", "a-z"), ("ä", "a-z")],
 )
 def test_what_is_no_dns_label(text: str, why: str) -> None:
     assert why in (names.label_fault(text) or "")
 
 
-@pytest.mark.parametrize(("text", "why"), [("", "is empty"), ("a" * 254, "254 characters"), ("a..b", "every part"), ("a.-b", "every part"), ("A.b", "every part")])
+@pytest.mark.parametrize(
+    ("text", "why"), [("", "is empty"), ("a" * 254, "254 characters"), ("a..b", "every part"), ("a.-b", "every part"), ("A.b", "every part")]
+)
 def test_what_is_no_subdomain(text: str, why: str) -> None:
     assert why in (names.subdomain_fault(text) or "")
 

@@ -39,7 +39,31 @@ def test_a_quantity_is_a_number(text: str, number: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "1 ", " 1", "one", "1g", "1GB", "1gi", "Gi", "1Gi2", "0x10", "1,5", "1e", "1ee3", "m", "--1", "1_000", "٣", "1\n", "nan", "inf", "9" * 99]
+    "text",
+    [
+        "",
+        " ",
+        "1 ",
+        " 1",
+        "one",
+        "1g",
+        "1GB",
+        "1gi",
+        "Gi",
+        "1Gi2",
+        "0x10",
+        "1,5",
+        "1e",
+        "1ee3",
+        "m",
+        "--1",
+        "1_000",
+        "٣",
+        "1\n",
+        "nan",
+        "inf",
+        "9" * 99,
+    ],
 )
 def test_anything_else_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(QuantityError, match="is not a quantity: write a number with an optional unit, like 100m, 2, 512Mi or 10Gi"):

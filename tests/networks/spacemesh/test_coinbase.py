@@ -36,5 +36,5 @@ def test_the_same_bytes_are_the_same_key(random_bytes: bytes) -> None:
 
 @pytest.mark.parametrize("random_bytes", [b"", b"\0" * 31, b"\1" * 33, b"\0" * 32, b"\xff" * 32])
 def test_bytes_that_are_no_key(random_bytes: bytes) -> None:
-    with pytest.raises(ValueError, match="draw again|made from 32 bytes"):
+    with pytest.raises(ValueError, match=r"draw again|made from 32 bytes"):
         coinbase_key(random_bytes)

@@ -117,7 +117,11 @@ def test_namespaces_that_cannot_be(namespace: str) -> None:
             "miners.bootnodes",
             "6 bootnodes are more than the 5 miners; ask for at most 5 bootnodes, or for at least 6 miners",
         ),
-        ({"poets": {"gateways": 11}}, "poets.gateways", "11 gateways are more than the 10 miners; ask for at most 10 gateways, or for at least 11 miners"),
+        (
+            {"poets": {"gateways": 11}},
+            "poets.gateways",
+            "11 gateways are more than the 10 miners; ask for at most 10 gateways, or for at least 11 miners",
+        ),
         ({"poets": {"count": 11}}, "poets.count", "11 PoETs are more than the 10 miners: some would have no miner; ask for at most 10 PoETs"),
         (
             {"volumes": {"kind": "ephemeral", "storage_class": "ssd"}},
@@ -137,8 +141,16 @@ def test_namespaces_that_cannot_be(namespace: str) -> None:
             "miners that join another network need that network's configuration; give it inline, as file or as url "
             "(a network publishes it as <network>-archive/config.json), or set bootstrap to true",
         ),
-        ({"node_config": {"inline": {"main": {"layers-per-epoch": 2}}}}, "node_config.inline", "main.layer-duration-sec is missing; add it: a whole number, like 60"),
-        ({"node_config": {"overrides": {"main": {"layers-per-epoch": None}}}}, "node_config", "main.layers-per-epoch is missing; add it: a whole number, like 6"),
+        (
+            {"node_config": {"inline": {"main": {"layers-per-epoch": 2}}}},
+            "node_config.inline",
+            "main.layer-duration-sec is missing; add it: a whole number, like 60",
+        ),
+        (
+            {"node_config": {"overrides": {"main": {"layers-per-epoch": None}}}},
+            "node_config",
+            "main.layers-per-epoch is missing; add it: a whole number, like 6",
+        ),
     ],
 )
 def test_what_settings_must_be_together(fields: dict[str, Any], field: str, message: str) -> None:

@@ -1,0 +1,48 @@
+"""What a flow tells about a network in the end."""
+
+from __future__ import annotations
+
+from networks.spacemesh.report import Changes, MinerRow, NetworkReport, PoetRow
+from tests.networks.spacemesh.examples import NOW
+
+REPORT = NetworkReport(
+    network="try",
+    namespace="try",
+    network_id="7",
+    genesis=NOW,
+    changes=Changes(unchanged=44),
+    poets=(PoetRow(name="poet-0", address="203.0.113.1:30100", node="node-1", state="activated", ready=True),),
+    miners=(
+        MinerRow(name="miner-1", role="bootstrap", grpc="203.0.113.1:30001", p2p_address="/ip4/203.0.113.1/tcp/5001/p2p/a", ready=True),
+        MinerRow(name="miner-2", role="bootnode", grpc="203.0.113.2:30002"),
+        MinerRow(name="miner-3", role="ordinary"),
+    ),
+    links={"run": "http://127.0.0.1:4200/runs/1"},
+)
+
+
+def test_hosts_are_in_the_watchers_form_and_only_those_known() -> None:
+    assert REPORT.hosts() == "203.0.113.1:30001/miner-1,203.0.113.2:30002/miner-2"
+
+
+def test_a_report_is_json_and_back() -> None:
+    assert NetworkReport.model_validate_json(REPORT.model_dump_json()) == REPORT
+
+
+def test_tables_have_the_same_columns_in_every_row() -> None:
+    rows = REPORT.miner_table()
+    assert {tuple(row) for row in rows} == {("miner", "role", "ready", "node", "p2p address", "gRPC", "JSON", "PoET")}
+    assert [row["ready"] for row in rows] == ["yes", "no", "no"]
+    assert REPORT.poet_table() == [{"PoET": "poet-0", "ready": "yes", "address": "203.0.113.1:30100", "node": "node-1", "state": "activated"}]
+
+
+def test_the_summary_counts_and_leaves_out_what_is_not_known() -> None:
+    summary = REPORT.summary()
+    assert summary["miners"] == "1 of 3 ready"
+    assert summary["this run changed"] == "nothing: all 44 objects were as they should be"
+    assert summary["run"] == "http://127.0.0.1:4200/runs/1"
+    assert "expires" not in summary
+
+
+def test_changes_are_told_when_there_are_some() -> None:
+    assert str(Changes(created=3, changed=1, unchanged=2)) == "3 objects created, 1 changed, 2 were as they should be"
