@@ -29,7 +29,7 @@ class NodeSpec:
 
     name: str
     internal_ip: str
-    external_ip: str
+    external_ip: str  # "": it has none
     cpu: str = "16"
     memory: str = "64Gi"
     disk: str = "100Gi"
@@ -73,7 +73,7 @@ def node_status(spec: NodeSpec, now: datetime, old: Obj | None = None) -> Obj:
         "allocatable": allocatable,
         "conditions": _conditions(now, old),
         "addresses": [
-            {"type": "InternalIP", "address": spec.internal_ip}, {"type": "ExternalIP", "address": spec.external_ip},
+            {"type": "InternalIP", "address": spec.internal_ip}, *([{"type": "ExternalIP", "address": spec.external_ip}] if spec.external_ip else []),
             {"type": "Hostname", "address": spec.name},
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
