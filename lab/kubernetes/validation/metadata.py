@@ -42,8 +42,10 @@ def check_metadata(kind: Kind, obj: Obj, faults: Faults) -> None:
 
 def _has_labels_of_template(kind: Kind, obj: Obj) -> bool:
     """A Job gets its labels from its template only after the checks."""
-    template = (obj.get("spec") or {}).get("template") if kind.kind == "Job" else None
-    return bool(template) and (template.get("metadata") or {}).get("labels") == obj["metadata"].get("labels")
+    if kind.kind != "Job":
+        return False
+    template = (obj.get("spec") or {}).get("template") or {}
+    return bool((template.get("metadata") or {}).get("labels") == obj["metadata"].get("labels"))
 
 
 def _check_rest(meta: Obj, faults: Faults, labels: bool = True) -> None:
