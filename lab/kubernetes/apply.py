@@ -115,6 +115,8 @@ def track_update(kind: Kind, old: Obj | None, new: Obj, manager: str, subresourc
         changed.pop("f:status", None)
     writer = Manager(manager, "Update", kind.api_version, subresource or "")
     owners.lose(union(changed, removed), None)
+    if subresource == "scale" and not (new.get("spec") or {}).get("replicas"):
+        changed = {}  # a Scale leaves 0 out, so nobody has set it
     if changed:
         owners.sets[writer] = union(owners.sets.get(writer, {}), changed)
         if subresource == "scale":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from lab.kubernetes.defaults.pods import qos_class
 from lab.kubernetes.kind import Kind
 
 Obj = dict[str, Any]
@@ -18,21 +19,6 @@ def prepare_create(kind: Kind, obj: Obj) -> None:
 
 def _pod(obj: Obj) -> None:
     obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
-
-
-def qos_class(spec: Obj) -> str:
-    """Guaranteed, Burstable or BestEffort, by the CPU and memory of all containers."""
-    containers = [*spec.get("initContainers", ()), *spec.get("containers", ())]
-    asked = False
-    guaranteed = bool(containers)
-    for container in containers:
-        resources = container.get("resources") or {}
-        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-        for name in ("cpu", "memory"):
-            limit, request = limits.get(name), requests.get(name, limits.get(name))
-            asked = asked or bool(limit or request)
-            guaranteed = guaranteed and limit is not None and limit == request
-    return "BestEffort" if not asked else "Guaranteed" if guaranteed else "Burstable"
 
 
 def _namespace(obj: Obj) -> None:

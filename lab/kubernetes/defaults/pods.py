@@ -23,6 +23,23 @@ def pod(obj: Obj) -> None:
         if spec.get("hostNetwork"):
             for port in container.get("ports", ()):
                 fill(port, hostPort=port.get("containerPort"))
+    if "status" in obj and "qosClass" not in obj["status"]:
+        obj["status"]["qosClass"] = qos_class(spec)
+
+
+def qos_class(spec: Obj) -> str:
+    """Guaranteed, Burstable or BestEffort, by the CPU and memory of all containers."""
+    containers = [*spec.get("initContainers", ()), *spec.get("containers", ())]
+    asked = False
+    guaranteed = bool(containers)
+    for container in containers:
+        resources = container.get("resources") or {}
+        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+        for name in ("cpu", "memory"):
+            limit, request = limits.get(name), requests.get(name, limits.get(name))
+            asked = asked or bool(limit or request)
+            guaranteed = guaranteed and limit is not None and limit == request
+    return "BestEffort" if not asked else "Guaranteed" if guaranteed else "Burstable"
 
 
 def _requests_from_limits(container: Obj) -> None:
