@@ -140,9 +140,9 @@ def _with_specs(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         thing = event["object"]
         if isinstance(thing, dict) and "spec" in thing:
             uid = thing.get("metadata", {}).get("uid", "")
-            if thing["spec"] == "<unchanged>":
-                event = {**event, "object": {**thing, "spec": specs[uid]}}
-            else:
+            if thing["spec"] != "<unchanged>":
                 specs[uid] = thing["spec"]
-        full.append(event)
+            full.append({**event, "object": {**thing, "spec": specs[uid]}})
+        else:
+            full.append(event)
     return full
