@@ -20,7 +20,7 @@ class CosmodromeError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.what}: {self.why}" if self.why else self.what
-        return f"{text}. {self.advice}" if self.advice else text
+        return f"{text.rstrip('. ')}. {self.advice[:1].upper()}{self.advice[1:]}" if self.advice else text
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors are stored with failed runs; whatever arguments a subclass takes, they come back as they were."""

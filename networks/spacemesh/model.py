@@ -150,8 +150,8 @@ class SpacemeshNetwork(_Form):
         description="The network's name: a-z, 0-9 and '-', beginning with a letter. Namespace, hosts and published files are named after it.",
         examples=["devnet-228"],
     )
-    preset: Preset = Field(
-        default=Preset.MININET, title="Preset", description="Sizes to begin with: mininet to try, devnet to develop, testnet for the public."
+    preset: Literal["mininet", "devnet", "testnet"] = Field(
+        default="mininet", title="Preset", description="Sizes to begin with: mininet to try, devnet to develop, testnet for the public."
     )
     bootstrap: bool = Field(
         default=True,
@@ -204,7 +204,7 @@ class SpacemeshNetwork(_Form):
 
 def resolve(network: SpacemeshNetwork) -> Settings:
     """Every value filled in: overrides over the preset."""
-    preset = PRESETS[network.preset]
+    preset = PRESETS[Preset(network.preset)]
 
     def merged(base: Any, options: BaseModel) -> dict[str, Any]:
         given = {field: value for field, value in options.model_dump().items() if value is not None}
@@ -213,7 +213,7 @@ def resolve(network: SpacemeshNetwork) -> Settings:
     return Settings(
         name=network.name,
         namespace=network.namespace or network.name,
-        preset=network.preset,
+        preset=Preset(network.preset),
         bootstrap=network.bootstrap,
         genesis_delay_minutes=network.genesis_delay_minutes,
         expires_after_hours=network.expires_after_hours or preset.expires_after_hours,
@@ -233,7 +233,7 @@ def _problems(network: SpacemeshNetwork) -> list[Problem]:
     given = {"inline": choice.inline, "file": choice.file, "url": choice.url}
     problems = rules.settings_problems(resolve(network)) + rules.choice_problems(network.bootstrap, {k for k, v in given.items() if v is not None})
     preset_used = not any(value is not None for value in given.values()) and network.bootstrap
-    known = NODE_CONFIGS[network.preset] if preset_used else choice.inline
+    known = NODE_CONFIGS[Preset(network.preset)] if preset_used else choice.inline
     if known is not None:
         where = "node_config.inline" if choice.inline is not None else "node_config"
         merged = node_config.merge(known, choice.overrides or {})

@@ -28,7 +28,7 @@ from networks.spacemesh.nodes import Load, Pin, WorkerNode
 from networks.spacemesh.presets import NODE_CONFIGS
 from networks.spacemesh.record import RECORD_NAME, NetworkRecord, differences
 from networks.spacemesh.rules import FIRST_P2P_PORT
-from networks.spacemesh.settings import Settings
+from networks.spacemesh.settings import Preset, Settings
 
 
 class Role(StrEnum):
@@ -273,9 +273,10 @@ class NetworkPlan:
             "node image": wanted.images.node,
             "PoET image": wanted.images.poet,
             "volumes": wanted.volumes.kind,
+            "a cluster of its own": f"would be {self.machines()} × {wanted.machine.type} (with log stack and watching, which are not deployed yet)",
             "expires": node_config.format_time(self.record.expires),
             "published as": self.published_name,
-            "warnings": "\n".join(self.warnings) or "none",
+            "warnings": " ".join(self.warnings) or "none",
         }
 
 
@@ -284,7 +285,7 @@ def effective_node_config(network: SpacemeshNetwork, fetched: Mapping[str, Any] 
     choice = network.node_config
     if fetched is None and (choice.file is not None or choice.url is not None):
         raise ValueError("the node configuration must be fetched first: the spec names a file or URL")
-    base = fetched if fetched is not None else choice.inline if choice.inline is not None else NODE_CONFIGS[network.preset]
+    base = fetched if fetched is not None else choice.inline if choice.inline is not None else NODE_CONFIGS[Preset(network.preset)]
     return node_config.merge(base, choice.overrides or {})
 
 
@@ -324,7 +325,7 @@ def _resume(settings: Settings, config: Mapping[str, Any], facts: Facts, record:
         raise SpecError(found, what=f"Network {settings.name} exists and is not what is asked for now")
     usable = nodes.usable(facts.nodes)
     known = {node.hostname or node.name for node in usable}
-    lost = sorted({pin.node for pin in record.pins} - known)
+    lost = sorted({pin.node for pin in record.pins} - known) if facts.nodes else []
     warnings = tuple(
         f"Worker node {name}, to which bootnodes are pinned, is not there or not schedulable: their pods cannot start again." for name in lost
     )

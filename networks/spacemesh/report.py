@@ -90,6 +90,14 @@ class NetworkReport(Frozen):
             for row in self.poets
         ]
 
+    def as_text(self) -> str:
+        """The whole report for a terminal."""
+        summary = self.summary()
+        width = max(len(key) for key in summary)
+        lines = [f"{key:<{width}}  {value}" for key, value in summary.items()]
+        parts = ["\n".join(lines), _columns(self.poet_table()), _columns(self.miner_table()), *(f"warning: {text}" for text in self.warnings)]
+        return "\n\n".join(part for part in parts if part)
+
     def summary(self) -> dict[str, str]:
         """The report in a few lines; what is not known is left out."""
         lines = {
@@ -106,3 +114,11 @@ class NetworkReport(Frozen):
             **self.links,
         }
         return {key: value for key, value in lines.items() if value}
+
+
+def _columns(rows: list[dict[str, str]]) -> str:
+    """A table in plain text; columns in which nothing stands are left out."""
+    names = [name for name in (rows[0] if rows else {}) if any(row[name] for row in rows)]
+    lines = [names, *([row[name] for name in names] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
+    return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines if names)

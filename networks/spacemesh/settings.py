@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Preset(StrEnum):
@@ -65,39 +65,45 @@ class VolumeSettings(Frozen):
 
 
 class MachineSettings(Frozen):
-    """The machines of a cluster that is made for the network. Nothing makes one yet: the node count is planned from it."""
+    """The machines of a cluster that is made for the network. Nothing makes one yet: the number of machines is planned from it."""
 
-    type: str
-    cpu: int
-    memory_gib: int
+    type: str = Field(description="Machine type of Google Compute Engine.")
+    cpu: int = Field(ge=1, le=416, description="Cores of one machine.")
+    memory_gib: int = Field(ge=1, le=11776, description="Memory of one machine, in GiB.")
+    accelerator_type: str = Field(default="", description="GPU of every machine, like nvidia-tesla-t4. Empty: none.")
+    accelerator_count: int = Field(default=0, ge=0, le=16, description="GPUs of one machine.")
+    vpc_name: str = Field(default="spacecraft", description="VPC that the cluster is put into, when one is used.")
 
 
 class LogSettings(Frozen):
-    """The log stack: planned, not deployed yet. Elasticsearch (per replica) and Kibana."""
+    """The log stack: planned, not deployed yet."""
 
-    elasticsearch_replicas: int
-    elasticsearch_masters: int
-    elasticsearch_cpu: str
-    elasticsearch_memory: str
-    elasticsearch_heap: str
-    elasticsearch_disk: str
-    kibana_cpu: str
-    kibana_memory: str
-    kept_days: int
+    elasticsearch_replicas: int = Field(ge=1, le=100, description="Elasticsearch nodes.")
+    elasticsearch_masters: int = Field(ge=1, le=100, description="How many of them may be elected master.")
+    elasticsearch_cpu: str = Field(description="Cores of one Elasticsearch node.")
+    elasticsearch_memory: str = Field(description="Memory of one Elasticsearch node.")
+    elasticsearch_heap: str = Field(description="Java heap of one Elasticsearch node, as Java writes it.")
+    elasticsearch_disk: str = Field(description="Disk of one Elasticsearch node.")
+    kibana_cpu: str = Field(description="Cores of Kibana.")
+    kibana_memory: str = Field(description="Memory of Kibana.")
+    kept_days: int = Field(ge=1, le=3650, description="After how many days logs are deleted.")
 
 
 class WatchSettings(Frozen):
     """What watches the network: planned, not deployed yet."""
 
-    metrics: bool
-    profiler: bool
-    slack_alerts: bool
-    chaos_mesh: bool
-    vpc: bool
-    profiler_cpu: str = "2"
-    profiler_memory: str = "8Gi"
-    prometheus_cpu: str = "2"
-    prometheus_memory: str = "2Gi"
+    metrics: bool = Field(description="Prometheus and Grafana, and metrics of every miner.")
+    metrics_push_url: str = Field(default="", description="Push gateway that miners send metrics to. Empty: none.")
+    prometheus_cpu: str = Field(default="2", description="Cores of Prometheus.")
+    prometheus_memory: str = Field(default="2Gi", description="Memory of Prometheus.")
+    profiler: bool = Field(description="A Pyroscope server. It does not scale: only chosen miners report to it.")
+    profiler_cpu: str = Field(default="2", description="Cores of Pyroscope.")
+    profiler_memory: str = Field(default="8Gi", description="Memory of Pyroscope.")
+    profiled_miners: tuple[int, ...] = Field(default=(10, 20), description="Numbers of the miners that report to Pyroscope.")
+    slack_alerts: bool = Field(description="spacemesh-watch, which alerts to Slack.")
+    watcher_image: str = Field(default="spacemeshos/spacemesh-watch:latest", description="spacemesh-watch.")
+    chaos_mesh: bool = Field(description="Chaos Mesh, to break things on purpose.")
+    vpc: bool = Field(description="Whether the cluster is put into a VPC.")
 
 
 class Settings(Frozen):

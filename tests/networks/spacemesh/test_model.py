@@ -25,7 +25,7 @@ def mistakes(**fields: Any) -> dict[str, str]:
 
 
 def test_a_name_is_enough() -> None:
-    assert network().preset is Preset.MININET
+    assert resolve(network()).preset is Preset.MININET
 
 
 def test_empty_settings_are_as_the_preset_says() -> None:

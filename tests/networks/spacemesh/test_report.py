@@ -36,6 +36,18 @@ def test_tables_have_the_same_columns_in_every_row() -> None:
     assert REPORT.poet_table() == [{"PoET": "poet-0", "ready": "yes", "address": "203.0.113.1:30100", "node": "node-1", "state": "activated"}]
 
 
+def test_the_report_as_text_leaves_out_empty_columns() -> None:
+    text = REPORT.as_text()
+    assert "PoET    ready  address            node    state\npoet-0  yes    203.0.113.1:30100  node-1  activated" in text
+    lines = text.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("miner  "))
+    assert lines[start].split() == ["miner", "role", "ready", "p2p", "address", "gRPC"]
+    assert lines[start + 1].split() == ["miner-1", "bootstrap", "yes", "/ip4/203.0.113.1/tcp/5001/p2p/a", "203.0.113.1:30001"]
+    assert lines[start + 3] == "miner-3  ordinary   no"
+    assert "JSON" not in text
+    assert NetworkReport(network="try", namespace="here", warnings=("one",)).as_text().endswith("\n\nwarning: one")
+
+
 def test_the_summary_counts_and_leaves_out_what_is_not_known() -> None:
     summary = REPORT.summary()
     assert summary["miners"] == "1 of 3 ready"
