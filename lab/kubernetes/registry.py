@@ -98,11 +98,12 @@ class Registry:
             raise self._exists(kind, existing, obj)
         if track:
             rules.track_update(kind, None, obj, ctx.manager, None, now)
+        if not ctx.dry_run:
+            obj["metadata"]["resourceVersion"] = "0"  # its place; the store knows the number
         obj["metadata"] = metadata.ordered(obj["metadata"])
         if ctx.dry_run:
             return obj
-        self.admission.commit(kind, None, obj)
-        return self.store.put(kind, obj)
+        return self.put(kind, obj)
 
     def replace(self, kind: Kind, obj: Obj, subresource: str | None = None, ctx: Context = SYSTEM) -> Obj:
         """Put a changed object in place of the stored one (found by its metadata); with a subresource only that part of it."""
@@ -129,17 +130,19 @@ class Registry:
         self._refuse(kind, new, rules.check_update(kind, old, new, subresource), name)
         self.admission.check_update(kind, old, new, ctx)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-        if track and not _same_but_managed(old, new):
+        if _same_but_managed(old, new):
+            if track and not new["metadata"].get("managedFields"):  # nothing was changed by leaving them out
+                _take(new["metadata"], "managedFields", old["metadata"])
+        elif track:
             rules.track_update(kind, old, new, ctx.manager, subresource, self.now())
         new["metadata"] = metadata.ordered(new["metadata"])
         if new == old:
             return old
         if ctx.dry_run:
             return new
-        self.admission.commit(kind, old, new)
         if deletion.is_over(new):
-            return self.store.remove(kind, old["metadata"].get("namespace", ""), name, new)
-        return self.store.put(kind, new)
+            return self.remove(kind, old["metadata"].get("namespace", ""), name, new)
+        return self.put(kind, new)
 
     def modify(
         self, kind: Kind, namespace: str, name: str, change: Callable[[Obj], Any], subresource: str | None = None, ctx: Context = SYSTEM
@@ -171,6 +174,18 @@ class Registry:
         return deletion.delete(self, kind, self.get(kind, namespace, name), options, ctx)
 
     # Helpers
+
+    def put(self, kind: Kind, obj: Obj) -> Obj:
+        """Store a finished object. For this package: everyone else creates, replaces, modifies."""
+        done = self.store.put(kind, obj)
+        self.admission.settled(kind, obj["metadata"].get("namespace", ""))
+        return done
+
+    def remove(self, kind: Kind, namespace: str, name: str, last: Obj | None = None) -> Obj:
+        """Take an object out for good. For this package: everyone else deletes."""
+        done = self.store.remove(kind, namespace, name, last)
+        self.admission.settled(kind, namespace)
+        return done
 
     @staticmethod
     def _namespace(kind: Kind, meta: Obj, namespace: str) -> str:

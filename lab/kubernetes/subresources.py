@@ -20,6 +20,7 @@ from lab.kubernetes.negotiation import Form
 from lab.kubernetes.options import write_context
 from lab.kubernetes.registry import Registry
 from lab.kubernetes.reviews import token_request
+from lab.kubernetes.rules import track_update
 from lab.kubernetes.selectors import labels_of, match_selector, selector_text
 from lab.kubernetes.writing import patch, read_patch, update
 
@@ -62,7 +63,9 @@ class Subresources:
         ctx = write_context(call, "CreateOptions")
         body = must_be_object(parse(call.body or b"{}", call.request.headers.get("Content-Type", ""), kind.kind)[0], kind.kind, call.body)
         if name == "token":
-            return answer_value(token_request(self._registry, self._auth, call, body), form, 201)
+            token = token_request(self._registry, self._auth, call, body)
+            track_update(_TOKEN_REQUEST, None, token, ctx.manager, "token", self._registry.now())
+            return answer_value(token, form, 201)
         if name == "binding":
             return answer_value(bind(self._registry, call.target.namespace, call.target.name, body, ctx), form, 201)
         if name == "eviction":
@@ -193,6 +196,7 @@ def bind(registry: Registry, namespace: str, name: str, binding: Obj, ctx: Conte
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
+_TOKEN_REQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", status=True)
 _BINDING = Kind("", "v1", "Binding", "pods/binding")
 
 
