@@ -10,7 +10,9 @@ from typing import Any
 
 from lab.controllers.events import Recorder
 from lab.faults import Faults
+from lab.kubelet.dns import ClusterDns
 from lab.kubelet.machine import Machine, Surroundings
+from lab.kubelet.network import Network
 from lab.kubelet.nodes import HEARTBEAT, RENEWAL, NodeReporter, NodeSpec
 from lab.kubelet.runs import ContainerState
 from lab.kubelet.starting import kill_run
@@ -37,6 +39,9 @@ class Kubelet:
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stops: list[Callable[[], None]] = []
+        self._network = Network(around.registry, self.machines.values())
+        self.dns = ClusterDns(around.registry)
+        around.shared["resolve"] = self.dns.resolve
 
     def _machine(self, spec: NodeSpec) -> Machine:
         machine = Machine(spec.name, spec.internal_ip, spec.external_ip, Recorder(self._registry, "kubelet", host=spec.name))
@@ -80,8 +85,8 @@ class Kubelet:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._tasks.clear()
-        self._workers.clear()
+        self._network.close()
+        self.dns.close()
 
     # Events: called within writes, so they only note things
 

@@ -14,15 +14,10 @@ from lab.kubernetes.errors import ApiError, FieldError, bad_request, invalid_as
 Obj = dict[str, Any]
 
 
-class NoContent(Exception):
-    """The pod is not on a node yet: the answer is 204 without a body."""
-
-
 @dataclass(frozen=True)
 class LogOptions:
     """What a client asks of a log."""
 
-    container: str = ""
     follow: bool = False
     previous: bool = False
     timestamps: bool = False
@@ -35,7 +30,6 @@ class LogOptions:
     def parse(cls, query: Mapping[str, str]) -> LogOptions:
         """From a request's query; ApiError 400 when something is not a number."""
         return cls(
-            container=query.get("container", ""),
             follow=_flag(query.get("follow")),
             previous=_flag(query.get("previous")),
             timestamps=_flag(query.get("timestamps")),
@@ -101,20 +95,25 @@ class PodLogs:
         self._runtime = runtime
         self._clock = clock
 
-    def logs(self, pod: Obj, query: Mapping[str, str]) -> AsyncIterator[bytes]:
-        """A container's output in pieces. ApiError for what is refused, NoContent for a pod without a node: both before anything is sent."""
+    async def logs(self, pod: Obj, container: str | None, options: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """A container's output in pieces. Before the first: ApiError for what is refused; its code is 204 for a pod that no node has yet."""
         name = pod["metadata"]["name"]
-        options = LogOptions.parse(query)
-        options.check(name, query)
-        container = _container(pod, options.container)
+        wanted = LogOptions.parse(options)
+        wanted.check(name, options)
+        chosen = _container(pod, container or "")
         if not pod["spec"].get("nodeName"):
-            raise NoContent
-        since = options.since(self._clock.now())
-        container_id = _container_id(pod, container, options.previous)
-        run = self._find(pod, container, container_id)
+            raise ApiError(204, "")
+        since = wanted.since(self._clock.now())
+        container_id = _container_id(pod, chosen, wanted.previous)
+        run = self._find(pod, chosen, container_id)
         if run is None:
-            return _text(f"unable to retrieve container logs for {container_id}")
-        return _cut(run.log.read(options.follow, options.tail, since, options.timestamps), options.limit_bytes)
+            yield f"unable to retrieve container logs for {container_id}".encode()
+            return
+        left = wanted.limit_bytes
+        async for chunk in run.log.read(wanted.follow, wanted.tail, since, wanted.timestamps):
+            yield chunk if left is None else chunk[:left]
+            if left is not None and (left := left - len(chunk)) <= 0:
+                return
 
     def _find(self, pod: Obj, container: str, container_id: str) -> Run | None:
         for state in self._runtime.states(pod["metadata"]["uid"]):
@@ -173,19 +172,3 @@ def _container_id(pod: Obj, container: str, previous: bool) -> str:
 def _waits(container: str, pod: str, reason: str) -> ApiError:
     why = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}.get(reason, reason)
     return bad_request(f'container "{container}" in pod "{pod}" is waiting to start: {why}')
-
-
-async def _text(text: str) -> AsyncIterator[bytes]:
-    yield text.encode()
-
-
-async def _cut(chunks: AsyncIterator[bytes], limit: int | None) -> AsyncIterator[bytes]:
-    left = limit
-    async for chunk in chunks:
-        if left is None:
-            yield chunk
-            continue
-        yield chunk[:left]
-        left -= len(chunk)
-        if left <= 0:
-            return

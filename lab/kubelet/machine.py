@@ -33,9 +33,8 @@ class Surroundings:
     addresses: AddressBlock
     faults: Faults
     state: Path  # the lab's own directory
-    shared: dict[str, Any] = field(default_factory=dict)  # given to every program
+    shared: dict[str, Any] = field(default_factory=dict)  # given to every program; the kubelet puts cluster DNS there: `resolve(name, namespace)`
     token: TokenMaker = _opaque_token
-    resolve: Callable[[str, str], list[str]] | None = None  # cluster DNS: name and asking namespace -> addresses
 
     @property
     def clock(self) -> Clock:

@@ -18,6 +18,7 @@ from pathlib import Path
 from lab.programs.program import Container, OutOfMemory
 from lab.programs.rooms import Room, resolve
 
+_SETTLING = 0.2  # real seconds that a process has before TERM
 _LINE_LIMIT = 16 * 1024  # longer lines are cut into pieces, as by a container runtime
 _FIRST_LOOKS, _FIRST_PERIOD, _LATER_PERIOD = 0.5, 0.01, 0.1  # real seconds between looks at the memory
 
@@ -38,6 +39,7 @@ class Process:
         finally:
             os.close(writing)
         self.pid = self._popen.pid
+        self.started = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._output, self._reading = output, reading
         self._drained = asyncio.Event()
@@ -211,6 +213,8 @@ class ShellProgram:
     async def _stop(self, container: Container, process: Process) -> None:
         await container.stopping.wait()
         assert self._room is not None
+        # The lab is quicker than the machine: a process that has just begun would not have set its traps yet.
+        await asyncio.sleep(process.started + _SETTLING - time.monotonic())
         if not self._room.apart:
             process.signal(signal.SIGTERM)
             return

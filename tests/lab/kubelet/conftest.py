@@ -35,8 +35,8 @@ class Bench:
         """Create a pod; `command` and the like go to its only container."""
         container = {key: spec.pop(key) for key in list(spec) if key in CONTAINER_FIELDS}
         container = {"name": "main", "image": "localhost/busybox:local", **container}
-        body = {"metadata": {"name": name}, "spec": {"terminationGracePeriodSeconds": 1, "nodeName": node, "containers": containers or [container], **spec}}
-        return self.registry.create(POD, body, "default")
+        whole = {"terminationGracePeriodSeconds": 1, "nodeName": node, "containers": containers or [container], **spec}
+        return self.registry.create(POD, {"metadata": {"name": name}, "spec": whole}, "default")
 
     def get(self, name: str = "p") -> Obj | None:
         """The pod as it is."""
@@ -76,12 +76,12 @@ class Bench:
     async def log(self, name: str = "p", **query: str) -> str:
         """A container's log."""
         pod = self.registry.get(POD, "default", name)
-        return b"".join([chunk async for chunk in self.logs.logs(pod, query)]).decode()
+        return b"".join([chunk async for chunk in self.logs.logs(pod, query.pop("container", None), query)]).decode()
 
 
 CONTAINER_FIELDS = (
-    "image", "command", "args", "env", "envFrom", "ports", "resources", "volumeMounts", "readinessProbe", "livenessProbe", "startupProbe", "lifecycle",
-    "imagePullPolicy", "workingDir", "terminationMessagePolicy", "terminationMessagePath",
+    "image", "command", "args", "env", "envFrom", "ports", "resources", "volumeMounts", "readinessProbe", "livenessProbe", "startupProbe",
+    "lifecycle", "imagePullPolicy", "workingDir", "terminationMessagePolicy", "terminationMessagePath",
 )  # fmt: skip
 
 
@@ -101,7 +101,8 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     block = AddressBlock.claim()
     registry = Registry(Clock(20))
     around = Surroundings(registry, block, Faults(), tmp_path)
-    kubelet = Kubelet(around, [NodeSpec("node1", block.node(1), block.node(1)), NodeSpec("node2", block.node(2), block.node(2), cpu="2", memory="2Gi")])
+    one, two = block.node(1), block.node(2)
+    kubelet = Kubelet(around, [NodeSpec("node1", one, one), NodeSpec("node2", two, two, cpu="2", memory="2Gi")])
     lab = Bench(around, kubelet)
     for name in ("default", "kube-system"):
         registry.create(NAMESPACE, {"metadata": {"name": name}})
