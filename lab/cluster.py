@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.controllers.volumes import standard_storage_class
+from lab.kubernetes.bootstrap import bootstrap
 from lab.kubernetes.context import Context
 from lab.kubernetes.kinds import NAMESPACE, SERVICE, STORAGE_CLASS
 from lab.kubernetes.registry import Registry
@@ -20,6 +21,7 @@ def seed_cluster(registry: Registry, storage_class: str | None, api_address: str
     """Make namespaces, the service `kubernetes`, and the default storage class when there is to be one."""
     for name in NAMESPACES:
         registry.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, ctx=_SERVER)
+    bootstrap(registry)
     registry.create(SERVICE, _kubernetes_service(api_address, api_port), "default", ctx=_SERVER)
     if storage_class is not None:
         registry.create(STORAGE_CLASS, standard_storage_class(storage_class), ctx=_SERVER)

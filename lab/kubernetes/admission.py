@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.kubernetes import kinds
+from lab.kubernetes import pod_admission, quota
+from lab.kubernetes.allocation import ServiceAllocator
 from lab.kubernetes.context import Context
 from lab.kubernetes.errors import ApiError, forbidden, not_found
-from lab.kubernetes.kinds import NAMESPACE, Kind
+from lab.kubernetes.kinds import NAMESPACE, POD, PVC, RESOURCE_QUOTA, SERVICE, STORAGE_CLASS, Kind
 
 if TYPE_CHECKING:
     from lab.kubernetes.registry import Registry
@@ -23,6 +24,7 @@ class Admission:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self.services = ServiceAllocator(registry)
 
     def check_namespace(self, kind: Kind, obj: Obj, namespace: str, ctx: Context) -> None:
         """Nothing is made in a namespace that is not there (404) or on its way out (403)."""
@@ -43,25 +45,52 @@ class Admission:
 
     def mutate(self, kind: Kind, obj: Obj, ctx: Context) -> None:
         """Add to a new object what depends on the cluster."""
-        if kind is kinds.NAMESPACE:
-            obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"].get("name", "")
+        if kind is NAMESPACE:
+            _name_label(obj)
+        elif kind is POD:
+            pod_admission.admit(self._registry, obj)
+        elif kind is PVC and "storageClassName" not in obj.get("spec", {}):
+            self._default_storage_class(obj)
 
     def mutate_update(self, kind: Kind, old: Obj, new: Obj, ctx: Context) -> None:
         """Add to a changed object what depends on the cluster."""
-        if kind is kinds.NAMESPACE:
-            new["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = new["metadata"]["name"]
+        if kind is NAMESPACE:
+            _name_label(new)
 
     def keep(self, kind: Kind, old: Obj, new: Obj) -> None:
         """Take over from the old object what the server alone decides."""
+        if kind is SERVICE:
+            self.services.keep(old, new)
 
     def check_create(self, kind: Kind, obj: Obj, ctx: Context) -> None:
-        """Refuse a new, valid object: quota and the like."""
+        """Complete or refuse a new, valid object: addresses, limits, quota."""
+        if kind is SERVICE:
+            self.services.allocate(obj, ctx.dry_run)
+        elif kind is POD:
+            pod_admission.check_limits(self._registry, obj)
+        quota.check(self._registry, kind, obj)
 
     def check_update(self, kind: Kind, old: Obj, new: Obj, ctx: Context) -> None:
-        """Refuse a changed, valid object."""
+        """Complete or refuse a changed, valid object."""
+        if kind is SERVICE:
+            self.services.allocate(new, ctx.dry_run)
 
-    def commit(self, kind: Kind, old: Obj | None, new: Obj) -> None:
-        """Note what a write that surely happens takes or frees."""
+    def settled(self, kind: Kind, namespace: str) -> None:
+        """After a write or a removal: quotas show what is used now."""
+        if namespace and self._registry.store.count(RESOURCE_QUOTA, namespace):
+            quota.refresh(self._registry, namespace)
 
-    def commit_delete(self, kind: Kind, old: Obj) -> None:
-        """Note what a delete that surely happens frees."""
+    def _default_storage_class(self, claim: Obj) -> None:
+        """A claim that names no class gets the default one; the newest when there are several."""
+        classes = [one for one in self._registry.list(STORAGE_CLASS) if (one["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true"]
+        if classes:
+            newest = max(classes, key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]))
+            claim.setdefault("spec", {})["storageClassName"] = newest["metadata"]["name"]
+
+
+_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+
+
+def _name_label(namespace: Obj) -> None:
+    labels = namespace["metadata"].setdefault("labels", {})
+    labels["kubernetes.io/metadata.name"] = namespace["metadata"].get("name", "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lab.clock import timestamp
 from lab.kubernetes import metadata
 from lab.kubernetes.context import Context, Deleted, DeleteOptions
-from lab.kubernetes.errors import conflict
+from lab.kubernetes.errors import conflict, forbidden
 from lab.kubernetes.kinds import Kind
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ Obj = dict[str, Any]
 
 # Jobs and replication controllers come from a time when nothing was collected.
 _ORPHAN_BY_DEFAULT = ("Job", "ReplicationController")
+_IMMORTAL = ("default", "kube-system", "kube-public")
 _PROPAGATION_FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 
 
@@ -54,13 +55,12 @@ def delete(registry: Registry, kind: Kind, old: Obj, options: DeleteOptions, ctx
         return Deleted(new, not meta.get("finalizers") and grace == 0)
     namespace, name = meta.get("namespace", ""), meta["name"]
     if meta.get("finalizers") or grace:
-        return Deleted(registry.store.put(kind, new) if new != old else old, False)
-    registry.admission.commit_delete(kind, old)
+        return Deleted(registry.put(kind, new) if new != old else old, False)
     if kind.kind == "Pod":  # even one that goes at once is first seen with its grace of 0
         if new != old:
-            registry.store.put(kind, new)
-        return Deleted(registry.store.remove(kind, namespace, name), True)
-    return Deleted(registry.store.remove(kind, namespace, name), True)
+            registry.put(kind, new)
+        return Deleted(registry.remove(kind, namespace, name), True)
+    return Deleted(registry.remove(kind, namespace, name), True)
 
 
 def _check_preconditions(kind: Kind, old: Obj, options: DeleteOptions) -> None:
@@ -110,14 +110,16 @@ def _set_finalizers(kind: Kind, meta: Obj, options: DeleteOptions) -> None:
 def _delete_namespace(registry: Registry, kind: Kind, old: Obj, options: DeleteOptions, ctx: Context) -> Deleted:
     """A namespace turns Terminating; what is in it, and then it itself, is taken away by its controller."""
     meta = dict(old["metadata"])
+    if meta["name"] in _IMMORTAL:
+        raise forbidden(kind, meta["name"], "this namespace may not be deleted")
     if (old.get("spec") or {}).get("finalizers") or meta.get("finalizers"):
         new = old
         if not meta.get("deletionTimestamp"):
             meta["deletionTimestamp"] = registry.now()
             new = {**old, "metadata": metadata.ordered(meta), "status": {**(old.get("status") or {}), "phase": "Terminating"}}
             if not (options.dry_run or ctx.dry_run):
-                new = registry.store.put(kind, new)
+                new = registry.put(kind, new)
         return Deleted(new, False)
     if options.dry_run or ctx.dry_run:
         return Deleted(old, True)
-    return Deleted(registry.store.remove(kind, "", meta["name"]), True)
+    return Deleted(registry.remove(kind, "", meta["name"]), True)
