@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import shutil
+import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -18,6 +19,7 @@ import yaml
 from aiohttp import web
 
 from lab.addresses import AddressBlock, NoFreeBlock
+from lab.certificates import Certificates, make_certificates
 from lab.clock import Clock
 from lab.cluster import seed_cluster
 from lab.config import LabConfig
@@ -55,7 +57,9 @@ class World:
         self.storage: Storage | None = None
         self.state = Path()
         self._block: AddressBlock | None = None
+        self._certificates: Certificates | None = None
         self._urls: dict[str, str] = {}
+        self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._endings: list[Callable[[], Awaitable[Any] | None]] = []  # undone in reverse order
 
@@ -71,7 +75,7 @@ class World:
                 self._endings.append(self.storage.stop)
                 await self.storage.start()
             await self._start_cluster(self._block)
-            self._urls["control"] = await self._serve(make_control(self), "control site", self.config.control_port)
+            self._urls["control"] = await self._listen(await self._run_app(make_control(self)), "control site", self.config.control_port)
             self._write_kubeconfig()
         except (OSError, StorageError, NoFreeBlock) as error:
             raise WorldError(str(error)) from error
@@ -103,6 +107,7 @@ class World:
         """Where everything is."""
         found: dict[str, Any] = {
             "kubernetes": self._urls.get("kubernetes", ""),
+            "kubernetes_tls": self._urls.get("kubernetes_tls", ""),
             "control": self._urls.get("control", ""),
             "kubeconfig": str(self._kubeconfig_file),
             "token": ADMIN_TOKEN,
@@ -122,13 +127,18 @@ class World:
             {
                 "apiVersion": "v1",
                 "kind": "Config",
-                "clusters": [{"name": "lab", "cluster": {"server": self._urls.get("kubernetes", "")}}],
+                "clusters": [{"name": "lab", "cluster": self._cluster_entry()}],
                 "users": [{"name": "lab-admin", "user": {"token": ADMIN_TOKEN}}],
                 "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab-admin"}}],
                 "current-context": "lab",
             },
             sort_keys=False,
         )
+
+    def _cluster_entry(self) -> dict[str, str]:
+        """TLS: kubectl and helm send no token over plain HTTP."""
+        authority = self._certificates.authority_data if self._certificates else ""
+        return {"server": self._urls.get("kubernetes_tls", ""), "certificate-authority-data": authority}
 
     # --- parts
 
@@ -152,10 +162,14 @@ class World:
     async def _start_cluster(self, block: AddressBlock) -> None:
         around = Surroundings(self.registry, block, self.faults, self.state, self.shared)
         kubelet = Kubelet(around, self._node_specs(block))
+        self.registry.admission.services.network = block.service_network
         authenticator = Authenticator(self.registry)
         app = make_app(self.registry, auth=authenticator, faults=self.faults, pods=PodLogs(kubelet, self.clock))
-        self._urls["kubernetes"] = url = await self._serve(app, "Kubernetes API", self.config.port)
         first = str(next(block.service_network.hosts()))
+        self._certificates = make_certificates("127.0.0.1", first)
+        runner = await self._run_app(app)
+        self._urls["kubernetes"] = url = await self._listen(runner, "Kubernetes API", 0)
+        self._urls["kubernetes_tls"] = await self._listen(runner, "Kubernetes API", self.config.port, self._certificates.context)
         seed_cluster(self.registry, self.config.storage_class, first, int(url.rpartition(":")[2]))
         kubelet.register()
         self._spawn("controllers", run_controllers(self.registry, self.faults))
@@ -181,17 +195,20 @@ class World:
 
         self._endings.append(end)
 
-    async def _serve(self, app: web.Application, name: str, port: int) -> str:
-        """Serve an application on loopback; gives its address."""
+    async def _run_app(self, app: web.Application) -> web.AppRunner:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS, handler_cancellation=True)
         await runner.setup()
         self._endings.append(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", port)
+        return runner
+
+    async def _listen(self, runner: web.AppRunner, name: str, port: int, tls: ssl.SSLContext | None = None) -> str:
+        """Serve on loopback; gives the address."""
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
         try:
             await site.start()
         except OSError as error:
             raise WorldError(f"the {name} cannot listen on 127.0.0.1:{port}: {os.strerror(error.errno or 0)}") from error
-        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[-1][1]}"
 
     @property
     def _kubeconfig_file(self) -> Path:
