@@ -59,7 +59,6 @@ class World:
         self._block: AddressBlock | None = None
         self._certificates: Certificates | None = None
         self._urls: dict[str, str] = {}
-        self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._endings: list[Callable[[], Awaitable[Any] | None]] = []  # undone in reverse order
 
