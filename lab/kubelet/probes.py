@@ -100,8 +100,6 @@ class Prober:
 
 async def check(container: Container, run: Run, probe: Obj, seconds: float, spec: Obj) -> None:
     """Carry out one probe or hook; ProbeFailed with the text of a real kubelet."""
-    if container.hanging.is_set():
-        await asyncio.sleep(seconds)
     look: Awaitable[None]
     if "exec" in probe:
         look = _exec(container, run, list(probe["exec"].get("command") or ()), seconds)
@@ -127,6 +125,9 @@ def _port(port: int | str, spec: Obj) -> int:
 
 async def _exec(container: Container, run: Run, command: list[str], seconds: float) -> None:
     execute = getattr(run.program, "execute", None)
+    if container.hanging.is_set():
+        await asyncio.sleep(seconds)
+        raise ProbeFailed(f'command timed out: "{" ".join(command)}" timed out after {seconds}s')
     if execute is None:
         return  # a program of the lab has no shell to ask: as good as a command that succeeds
     try:
@@ -139,6 +140,7 @@ async def _exec(container: Container, run: Run, command: list[str], seconds: flo
 
 async def _connect(host: str, port: int, seconds: float, hanging: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if hanging:
+        await asyncio.sleep(seconds)
         raise ProbeFailed(f"dial tcp {host}:{port}: i/o timeout")
     try:
         return await asyncio.wait_for(asyncio.open_connection(host, port, limit=_BODY_LIMIT), seconds)
@@ -196,6 +198,9 @@ async def _grpc(container: Container, probe: Obj, seconds: float) -> None:
             return data
 
     host, port = container.ip, probe["port"]
+    if container.hanging.is_set():
+        await asyncio.sleep(seconds)
+        raise ProbeFailed(f'timeout: failed to connect service "{host}:{port}" within {seconds}s: context deadline exceeded')
     service = str(probe.get("service") or "").encode()
     channel = Channel(host, port, codec=Raw())
     try:

@@ -100,6 +100,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """A lab that runs twenty times as fast."""
     block = AddressBlock.claim()
     registry = Registry(Clock(20))
+    registry.admission.services.network = block.service_network
     around = Surroundings(registry, block, Faults(), tmp_path)
     one, two = block.node(1), block.node(2)
     kubelet = Kubelet(around, [NodeSpec("node1", one, one), NodeSpec("node2", two, two, cpu="2", memory="2Gi")])

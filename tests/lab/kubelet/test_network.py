@@ -42,9 +42,7 @@ def echo_everywhere(monkeypatch: Any) -> None:
 
 
 def endpoints(bench: Bench, service: str, pods: list[Obj]) -> None:
-    found = [
-        {"addresses": [pod["status"]["podIP"]], "conditions": {"ready": True}, "nodeName": "node1", "hostname": pod["metadata"]["name"]} for pod in pods
-    ]
+    found = [{"addresses": [pod["status"]["podIP"]], "conditions": {"ready": True}, "nodeName": "node1", "hostname": "p"} for pod in pods]
     body = {
         "metadata": {"name": f"{service}-abcde", "labels": {"kubernetes.io/service-name": service}}, "addressType": "IPv4", "endpoints": found,
         "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
