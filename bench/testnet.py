@@ -125,7 +125,7 @@ def run_flow(around: Surroundings, miners: int) -> Figures:
     lab.start()
     before = asyncio.run(our_requests(around))
     command = [sys.executable, "-m", "flows.cli", "deploy-network", "-o", "json", "-q", "--network.name", NAMESPACE, "--network.preset", "testnet"]
-    command += ["--network.miners", str(miners), "--cluster", "lab"]
+    command += ["--network.miners.count", str(miners), "--cluster", "lab"]
     begun = time.monotonic()
     flow = subprocess.Popen(command, env=around.environment, stdout=subprocess.PIPE)
     memory = Memory(flow.pid)

@@ -174,7 +174,7 @@ def run_demo(speed: float, miners: int) -> None:
         around = bring_up(stack, speed, nodes=3)
         say(f"  up after {time.monotonic() - begun:.0f} s\n\nDeploying a network of {miners} miners and a PoET: cosmodrome deploy-network ...")
         command = [sys.executable, "-m", "flows.cli", "deploy-network", "-o", "json"]
-        command += ["--network.name", "demo", "--network.miners", str(miners), "--cluster", "lab", "--data-bucket", "lab-data"]
+        command += ["--network.name", "demo", "--network.miners.count", str(miners), "--cluster", "lab", "--data-bucket", "lab-data"]
         outcome = subprocess.run(command, env=around.environment, stdout=subprocess.PIPE, check=False)
         if outcome.returncode != 0:
             raise Trouble(f"deploy-network ended with exit code {outcome.returncode}; the reason stands above. The lab's log is {HOME / 'lab.log'}")
@@ -196,7 +196,7 @@ def show_network(report: dict[str, Any]) -> None:
 
 def watch_layers(report: dict[str, Any]) -> tuple[int, int]:
     """Ask the first miner's JSON gateway until enough layers have passed. Gives the first and the last layer seen."""
-    url = f"http://{report['miners'][0]['json']}/v1/node/status"
+    url = f"http://{report['miners'][0]['json_api']}/v1/node/status"
     say(f"\nWatching layers pass at {url} ...")
     first = layer = None
     end = time.monotonic() + LAYERS_LIMIT
