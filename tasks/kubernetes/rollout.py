@@ -153,7 +153,7 @@ class Rollout:
     def _failure(self, what: str, troubles: tuple[Trouble, ...]) -> RolloutFailed:
         shown = "; ".join(str(trouble) for trouble in troubles[:5])
         more = f"; and {len(troubles) - 5} more" if len(troubles) > 5 else ""
-        return RolloutFailed(what, troubles, why=shown + more, advice=troubles[0].diagnosis.advice)
+        return RolloutFailed(what, troubles, why=(shown + more).rstrip(". "), advice=troubles[0].diagnosis.advice)
 
     def _time_out(self, waiting: list[str], troubles: list[Trouble], deployments: Mirror, pods: Mirror) -> RolloutFailed:
         what = f"{self.describe}: not ready after {self.timeout:.0f} s: {', '.join(waiting[:10])}{' …' if len(waiting) > 10 else ''}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+
 from networks.errors import Permanent, Transient
 from tasks.kubernetes.connection import Connection
 from tasks.kubernetes.kinds import EVENT, Obj
@@ -11,15 +14,12 @@ from tasks.reporting import logger, show_text
 _TOLD = 5  # pods: more would say the same
 _LOG_LINES = 20
 _EVENTS = 15
+_COLLECT_SECONDS = 15.0  # an API server in trouble must not keep the reason from being told
 
 
 async def tell_trouble(k8s: Connection, namespace: str, network: str, error: RolloutFailed) -> None:
     """A markdown artifact about pods that will not become ready. Never hides the error that it is about."""
-    try:
-        text = await trouble_markdown(k8s, namespace, error)
-    except (Transient, Permanent) as another:
-        logger().warning("could not collect logs and events: %s", another)
-        text = f"# {error.what}\n\n{error.why}\n\n**What to do:** {error.advice}\n"
+    text = await trouble_markdown(k8s, namespace, error)
     await show_text(f"{network}-trouble", text, f"Why {network} did not come up")
     logger().error(text)
 
@@ -40,11 +40,25 @@ async def _section(k8s: Connection, namespace: str, trouble: Trouble) -> list[st
     lines = [f"## {trouble.deployment}", "", trouble.diagnosis.summary, "", f"**What to do:** {trouble.diagnosis.advice}", ""]
     if trouble.pod is None:
         return lines
-    log = await last_lines(k8s, namespace, trouble.pod, trouble.diagnosis.container)
+    log = await _or_why_not(last_lines(k8s, namespace, trouble.pod, trouble.diagnosis.container))
+    events = await _or_why_not(_event_lines(k8s, namespace, trouble.pod))
     lines += [f"### Last log lines of pod {trouble.pod}", "", _fenced(log or "(it wrote nothing)"), ""]
-    events, _ = await k8s.find(EVENT, namespace, fields=f"involvedObject.name={trouble.pod}")
-    told = [_event_line(event) for event in sorted(events, key=_when)[-_EVENTS:]]
-    return [*lines, "### Events", "", _fenced("\n".join(told) or "(none)"), ""]
+    return [*lines, "### Events", "", _fenced(events or "(none)"), ""]
+
+
+async def _or_why_not(text: Awaitable[str]) -> str:
+    try:
+        async with asyncio.timeout(_COLLECT_SECONDS):
+            return await text
+    except TimeoutError:
+        return f"(not to be had within {_COLLECT_SECONDS:.0f} s)"
+    except (Transient, Permanent) as error:
+        return f"({error})"
+
+
+async def _event_lines(k8s: Connection, namespace: str, pod: str) -> str:
+    events, _ = await k8s.find(EVENT, namespace, fields=f"involvedObject.name={pod}")
+    return "\n".join(_event_line(event) for event in sorted(events, key=_when)[-_EVENTS:])
 
 
 async def last_lines(k8s: Connection, namespace: str, pod: str, container: str = "") -> str:
