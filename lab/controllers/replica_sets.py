@@ -43,6 +43,7 @@ class ReplicaSetController(Controller):
         self._recorder = Recorder(registry, "replicaset-controller")
         self._pods = self.index(POD, controller_uid)
         self._orphans = self.index(POD, _namespace_of_orphan)
+        self._ready_since: dict[str, float] = {}  # pod uid -> lab second
         self._sets = self.index(REPLICA_SET, lambda obj: (uid_of(obj), ("namespace", obj["metadata"]["namespace"]), *_deployment(obj)))
 
     def on_event(self, event: Event) -> None:
@@ -50,6 +51,7 @@ class ReplicaSetController(Controller):
         if event.kind is REPLICA_SET:
             self.queue.add(key_of(event.object))
             return
+        self._note_ready(event)
         for pod in (event.object, event.old):
             if pod is None:
                 continue
@@ -58,6 +60,13 @@ class ReplicaSetController(Controller):
                     self.queue.add(key_of(owner))
         if controller_of(event.object) is None and event.type != "DELETED" and labels_of(event.object):
             self._wake_adopters(event.object)
+
+    def _note_ready(self, event: Event) -> None:
+        uid = uid_of(event.object)
+        if event.type == "DELETED" or not is_ready(event.object):
+            self._ready_since.pop(uid, None)
+        else:
+            self._ready_since.setdefault(uid, self.clock.monotonic())
 
     def _wake_adopters(self, pod: Obj) -> None:
         for owner in self._sets.get(("namespace", pod["metadata"]["namespace"])):
@@ -173,9 +182,8 @@ class ReplicaSetController(Controller):
         wanted = owner["spec"].get("minReadySeconds", 0)
         if not wanted:
             return 0
-        since = moment((condition(pod, "Ready") or {}).get("lastTransitionTime"))
-        passed = (self.clock.now() - since).total_seconds() * self.clock.speed
-        return max(0.0, float(wanted - passed))
+        now = self.clock.monotonic()  # times in a status are of whole, real seconds: too coarse
+        return max(0.0, float(wanted) - (now - self._ready_since.get(uid_of(pod), now)))
 
     def _look_again(self, owner: Obj, active: list[Obj]) -> None:
         waits = [wait for pod in active if is_ready(pod) and (wait := self._available_in(owner, pod)) > 0]

@@ -84,10 +84,9 @@ class VolumeController(Controller):
 
     def _sync_volume(self, volume: Obj) -> None:
         reference = volume["spec"].get("claimRef")
-        if is_deleting(volume):
-            return
         if not reference or not reference.get("uid"):
-            self._set_volume_phase(volume, "Available")
+            if not is_deleting(volume):
+                self._set_volume_phase(volume, "Available")
             return
         claim = self.registry.find(PVC, reference["namespace"], reference["name"])
         if claim is None or claim["metadata"]["uid"] != reference["uid"]:
@@ -101,7 +100,7 @@ class VolumeController(Controller):
     def _reclaim(self, volume: Obj) -> None:
         """The lab can delete what it made; others stay Released until somebody cleans up."""
         made_here = (volume["metadata"].get("annotations") or {}).get(_PROVISIONED_BY) == PROVISIONER
-        if made_here:
+        if made_here and not is_deleting(volume):
             self.registry.delete(PV, "", volume["metadata"]["name"])
 
     def _set_volume_phase(self, volume: Obj, phase: str) -> Obj:

@@ -28,6 +28,11 @@ def change_template(lab: Cluster, image: str, name: str = "web") -> None:
     lab.registry.modify(DEPLOYMENT, "demo", name, lambda one: one["spec"]["template"]["spec"]["containers"][0].update(image=image))
 
 
+async def scale(lab: Cluster, replicas: int) -> None:
+    lab.registry.modify(DEPLOYMENT, "demo", "web", lambda one: one["spec"].update(replicas=replicas))
+    await lab.until(lambda: deployment(lab)["status"].get("replicas") == replicas)
+
+
 async def test_status_writes_of_a_new_deployment_come_in_the_recorded_order() -> None:
     async with cluster() as lab:
         lab.nodes.stuck = lambda pod: True
@@ -35,7 +40,7 @@ async def test_status_writes_of_a_new_deployment_come_in_the_recorded_order() ->
         await lab.settle()
         lab.nodes.stuck = lambda pod: False
         for pod in lab.pods():
-            lab.nodes._play(pod)
+            lab.nodes.play(pod)
             await lab.settle()
         seen = [(counts(event.object), reasons(event.object)) for event in lab.history(DEPLOYMENT)]
         assert seen == [
@@ -250,8 +255,7 @@ async def test_many_scalings_end_in_combined_events() -> None:
         lab.deploy(replicas=1)
         await lab.settle()
         for replicas in range(2, 13):
-            lab.registry.modify(DEPLOYMENT, "demo", "web", lambda one, size=replicas: one["spec"].update(replicas=size))
-            await lab.until(lambda size=replicas: deployment(lab)["status"].get("replicas") == size)
+            await scale(lab, replicas)
         events = [event for event in lab.registry.list(EVENT, "demo") if event["reason"] == "ScalingReplicaSet"]
         (combined,) = [event for event in events if event["message"].startswith("(combined from similar events): ")]
         assert len(events) == 10

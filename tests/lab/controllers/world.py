@@ -25,18 +25,17 @@ class Nodes:
         self.stuck: Callable[[Obj], bool] = lambda pod: False
         self._addresses = iter(range(1, 60000))
         self.log: list[Event] = []
+        registry.store.listen(None, self.log.append)
 
     async def run(self) -> None:
-        subscription = self.registry.store.subscribe(lambda event: True)
+        subscription = self.registry.store.subscribe(lambda event: event.type != "DELETED", POD)
         try:
             async for event in subscription:
-                self.log.append(event)
-                if event.kind is POD and event.type != "DELETED":
-                    self._play(event.object)
+                self.play(event.object)
         finally:
             subscription.close()
 
-    def _play(self, seen: Obj) -> None:
+    def play(self, seen: Obj) -> None:
         meta = seen["metadata"]
         pod = self.registry.find(POD, meta["namespace"], meta["name"])
         if pod is None or not pod["spec"].get("nodeName"):
