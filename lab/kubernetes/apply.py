@@ -107,7 +107,10 @@ class Owners:
 def track_update(kind: Kind, old: Obj | None, new: Obj, manager: str, subresource: str | None, now: str) -> None:
     """Keep `new`'s managedFields right after a write that is no apply: the writer takes what it changed, without conflict."""
     meta = new["metadata"]
-    owners = Owners(_inherited(old, meta))
+    inherited = _inherited(old, meta)
+    if old is not None and not inherited:
+        return  # nobody owned anything of it so far: then writes are not noted until the first apply
+    owners = Owners(inherited)
     before = old if old is not None else {"metadata": {}, **_EMPTY.get(kind.kind, {"spec": {}, "status": {}})}
     found = compare(root(kind), before, new)
     changed, removed = difference(found.changed, _UNOWNED), found.removed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.kubernetes.context import Context
-from lab.kubernetes.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, PRIORITY_CLASS
+from lab.kubernetes.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, PRIORITY_CLASS, SERVICE_ACCOUNT
 from lab.kubernetes.registry import Registry
 
 Obj = dict[str, Any]
@@ -27,7 +27,8 @@ def _paths(*paths: str) -> Obj:
 _PUBLIC = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 _WORKLOADS = ["daemonsets", "deployments", "deployments/scale", "replicasets", "replicasets/scale", "statefulsets", "statefulsets/scale"]
 _CORE = [
-    "configmaps", "endpoints", "persistentvolumeclaims", "pods", "replicationcontrollers", "replicationcontrollers/scale", "serviceaccounts", "services"
+    "configmaps", "endpoints", "persistentvolumeclaims", "pods", "replicationcontrollers", "replicationcontrollers/scale", "serviceaccounts",
+    "services",
 ]  # fmt: skip
 _NETWORK = ["ingresses", "networkpolicies"]
 _SEEN = ["bindings", "events", "limitranges", "namespaces", "pods/log", "pods/status", "resourcequotas", "resourcequotas/status"]
@@ -102,8 +103,23 @@ _PRIORITY_HELP = {
 }
 
 
+# Each controller acts under an account of its own.
+_CONTROLLERS = (
+    "attachdetach-controller certificate-controller clusterrole-aggregation-controller cronjob-controller daemon-set-controller "
+    "deployment-controller device-taint-eviction-controller disruption-controller endpoint-controller endpointslice-controller "
+    "endpointslicemirroring-controller ephemeral-volume-controller expand-controller generic-garbage-collector horizontal-pod-autoscaler "
+    "job-controller legacy-service-account-token-cleaner namespace-controller node-controller persistent-volume-binder "
+    "pod-garbage-collector pv-protection-controller pvc-protection-controller replicaset-controller replication-controller "
+    "resource-claim-controller resourcequota-controller root-ca-cert-publisher service-account-controller service-ca-cert-publisher "
+    "service-cidrs-controller statefulset-controller ttl-after-finished-controller ttl-controller "
+    "validatingadmissionpolicy-status-controller volumeattributesclass-protection-controller"
+)
+
+
 def bootstrap(registry: Registry) -> None:
-    """Make them."""
+    """Make them. The system namespaces have to be there."""
+    for name in _CONTROLLERS.split():
+        registry.create(SERVICE_ACCOUNT, {"metadata": {"name": name}}, "kube-system", ctx=_SERVER)
     meta = {"labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}, "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"}}
     for name, rules in _CLUSTER_ROLES.items():
         registry.create(CLUSTER_ROLE, {"metadata": {"name": name, **meta}, "rules": rules}, ctx=_SERVER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
@@ -132,7 +132,7 @@ class OpenApi:
             return self._cached(request, orjson.dumps({"paths": index}), "text/plain; charset=utf-8", {"Cache-Control": "no-cache, private"})
         if path == "/openapi/v2":
             tag = hashlib.sha512(_OPENAPI_V2).hexdigest().upper()
-            headers = {"Cache-Control": "no-cache, private", "ETag": f'"{tag}"', "Vary": "Accept-Encoding, Accept"}
+            headers = {"Cache-Control": "no-cache, private", "ETag": f'"{tag}"', "Vary": "Accept-Encoding"}
             if "protobuf" in request.headers.get("Accept", ""):
                 return self._cached(request, _OPENAPI_V2, _OPENAPI_V2_TYPE, headers)
             return self._cached(request, _v2_json(), "application/json", headers)
@@ -140,7 +140,7 @@ class OpenApi:
         if found is None:
             return None
         data, tag = found
-        headers = {"Cache-Control": "public, immutable", "ETag": f'"{tag}"', "Vary": "Accept"}
+        headers = {"Cache-Control": "public, immutable", "ETag": f'"{tag}"'}
         return self._cached(request, data, "application/json", headers)
 
     def _cached(self, request: web.Request, data: bytes, content_type: str, headers: dict[str, str]) -> web.Response:
@@ -148,7 +148,13 @@ class OpenApi:
         headers = {**headers, "Accept-Ranges": "bytes", "Last-Modified": format_datetime(self._modified, usegmt=True)}
         if _has_it(request, headers):
             return web.Response(status=304, headers=headers)
-        return web.Response(body=data, headers={**headers, "Content-Type": content_type})
+        response = web.Response(body=data, headers={**headers, "Content-Type": content_type})
+        if "ETag" in headers:
+            response.headers.add("Vary", "Accept")
+        if "immutable" in headers["Cache-Control"]:
+            year = (datetime.now(UTC) + timedelta(days=365)).strftime("%a, %d %b %Y %H:%M:%S UTC")
+            response.headers["Expires"] = year
+        return response
 
 
 def _has_it(request: web.Request, headers: dict[str, str]) -> bool:
