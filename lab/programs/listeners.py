@@ -9,7 +9,9 @@ from typing import Any
 
 import grpclib.server
 from aiohttp import web
+from grpclib.const import Cardinality, Handler, Status
 from grpclib.events import RecvRequest, listen
+from grpclib.exceptions import GRPCError
 from grpclib.protocol import H2Protocol
 
 from lab.programs.program import Container
@@ -17,11 +19,30 @@ from lab.programs.program import Container
 HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
+class _Methods(dict[str, Handler]):
+    """A server's methods. Those it does not have answer in Go's words, and in a form that Go's clients take (grpclib leaves out the content type)."""
+
+    def get(self, path: str, default: Any = None) -> Any:
+        return super().get(path) or Handler(_unimplemented(path, self), Cardinality.UNARY_UNARY, bytes, bytes)
+
+
+def _unimplemented(path: str, methods: dict[str, Handler]) -> Callable[[Any], Awaitable[None]]:
+    service, _, method = path.lstrip("/").rpartition("/")
+    known = any(other.startswith(f"/{service}/") for other in methods)
+    problem = f"unknown method {method} for service {service}" if known else f"unknown service {service}"
+
+    async def refuse(_stream: Any) -> None:
+        raise GRPCError(Status.UNIMPLEMENTED, problem)
+
+    return refuse
+
+
 class _GrpcServer(grpclib.server.Server):
     """grpclib leaves open connections alone when it closes; a container that ends takes them with it."""
 
     def __init__(self, services: list[Any]) -> None:
         super().__init__(services)
+        self._mapping = _Methods(self._mapping)
         self._protocols: weakref.WeakSet[H2Protocol] = weakref.WeakSet()
 
     def _protocol_factory(self) -> H2Protocol:

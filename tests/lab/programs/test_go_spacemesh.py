@@ -138,6 +138,17 @@ async def test_old_releases_print_their_identity_in_words_and_cannot_be_asked(tm
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await call(old, "DebugService/NetworkInfo", M.NetworkInfoResponse)
         assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert error.value.details() == "unknown method NetworkInfo for service spacemesh.v1.DebugService"
+
+
+async def test_only_the_services_in_the_configuration_are_served(tmp_path: Path) -> None:
+    async with machine(tmp_path) as lab:
+        run = start(lab, "miner-1", {**config(), "api": {"grpc": "gateway,node"}})
+        await run.until_line("app started")
+        assert (await status(run)).connected_peers == 0
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await call(run, "DebugService/NetworkInfo", M.NetworkInfoResponse)
+        assert error.value.details() == "unknown service spacemesh.v1.DebugService"
 
 
 @pytest.mark.parametrize(
