@@ -38,6 +38,7 @@ class Lab(Protocol):
     clock: Clock
     shared: dict[str, Any]
     stopping: asyncio.Event
+    requests: Counter[tuple[str, str, str]]  # to the Kubernetes API, by user agent, verb and resource
 
     def addresses(self) -> dict[str, Any]:
         """Where everything is: the line printed when ready."""
@@ -59,6 +60,7 @@ def make_control(lab: Lab) -> web.Application:
     app.router.add_get("/state", site.state)
     app.router.add_get("/networks", site.networks)
     app.router.add_get("/kubeconfig", site.kubeconfig)
+    app.router.add_get("/requests", site.requests)
     app.router.add_get("/faults", site.list_faults)
     app.router.add_post("/faults", site.add_fault)
     app.router.add_delete("/faults", site.clear_faults)
@@ -111,6 +113,11 @@ class _Site:
 
     async def networks(self, _request: web.Request) -> web.Response:
         return web.json_response({"networks": self._networks()})
+
+    async def requests(self, _request: web.Request) -> web.Response:
+        """Requests to the Kubernetes API so far, the most frequent first."""
+        rows = self._lab.requests.most_common()
+        return web.json_response([{"user_agent": who, "verb": verb, "resource": what, "count": count} for (who, verb, what), count in rows])
 
     async def kubeconfig(self, _request: web.Request) -> web.Response:
         return web.Response(text=self._lab.kubeconfig(), content_type="application/yaml")

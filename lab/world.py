@@ -11,6 +11,7 @@ import resource
 import shutil
 import ssl
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from lab.kubelet.logs import PodLogs
 from lab.kubelet.machine import Surroundings
 from lab.kubelet.nodes import NodeSpec
 from lab.kubernetes.auth import ADMIN_TOKEN, Authenticator
-from lab.kubernetes.http import make_app
+from lab.kubernetes.http import REQUESTS, make_app
 from lab.kubernetes.registry import Registry
 from lab.storage import Storage, StorageError
 
@@ -54,6 +55,7 @@ class World:
         self.shared: dict[str, Any] = {}
         self.registry = Registry(self.clock)
         self.stopping = asyncio.Event()
+        self.requests: Counter[tuple[str, str, str]] = Counter()
         self.storage: Storage | None = None
         self.state = Path()
         self._block: AddressBlock | None = None
@@ -166,6 +168,7 @@ class World:
         app = make_app(self.registry, auth=authenticator, faults=self.faults, pods=PodLogs(kubelet, self.clock))
         first = str(next(block.service_network.hosts()))
         self._certificates = make_certificates("127.0.0.1", first)
+        self.requests = app[REQUESTS]
         runner = await self._run_app(app)
         self._urls["kubernetes"] = url = await self._listen(runner, "Kubernetes API", 0)
         self._urls["kubernetes_tls"] = await self._listen(runner, "Kubernetes API", self.config.port, self._certificates.context)
