@@ -78,7 +78,7 @@ class Node:
         self.config = config
         self.ledger: Ledger = join_ledger(container, config)
         self.verified = 0.0
-        self.peers = Peers(identity, f"{config.network_id}-{config.genesis.timestamp():.0f}", log, self._peers_changed)
+        self.peers = Peers(container, identity, f"{config.network_id}-{config.genesis.timestamp():.0f}", log, self._peers_changed)
         self._container = container
         self._target = f"{container.namespace}/{container.pod}"
         self._log = log

@@ -182,7 +182,7 @@ class PoetServer:
                 most = f"number of gateway addresses ({len(gateways)}) must be greater than the successful connections threshold ({threshold})"
                 return _error(500, 2, most)
             self._log("info", f"Attempting to connect to Spacemesh gateway nodes at {gateways}")
-            reached, reasons = await connect(gateways, max(0.5, self._container.clock.real(CONNECT_SECONDS)))
+            reached, reasons = await connect(self._container, gateways, max(0.5, self._container.clock.real(CONNECT_SECONDS)))
             if len(reached) < threshold:
                 return _error(500, 2, " | ".join(reasons))
             if reasons:

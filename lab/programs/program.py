@@ -51,6 +51,11 @@ class Container:
         """Print one line."""
         self.write(line.encode())
 
+    def resolve(self, name: str) -> list[str]:
+        """Addresses of a host name by the cluster's DNS; an address stands for itself; none when nobody has the name."""
+        resolver = self.shared.get("resolve")
+        return list(resolver(name, self.namespace)) if resolver else [name]
+
     def path(self, inside: str) -> Path:
         """Where a path inside the container really is: below a volume when one is mounted there, else below root."""
         best = ""

@@ -7,32 +7,35 @@ import asyncio
 from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from lab.programs.program import Container
 from lab.programs.spacemesh.messages import PACKAGE, messages
 
 
-async def connect(addresses: list[str], seconds: float) -> tuple[list[str], list[str]]:
+async def connect(container: Container, addresses: list[str], seconds: float) -> tuple[list[str], list[str]]:
     """Those of the addresses where a node answers, and a reason for each of the others. Keeps trying for so many real seconds."""
-    reasons = await asyncio.gather(*(_connect(address, seconds) for address in addresses))
+    reasons = await asyncio.gather(*(_connect(container, address, seconds) for address in addresses))
     reached = [address for address, reason in zip(addresses, reasons, strict=True) if reason is None]
     return reached, [reason for reason in reasons if reason is not None]
 
 
-async def _connect(address: str, seconds: float) -> str | None:
+async def _connect(container: Container, address: str, seconds: float) -> str | None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         return f"failed to connect to gateway grpc server {address} (address {address}: missing port in address)"
     try:
         async with asyncio.timeout(seconds):
-            while not await _is_node(host, int(port)):  # noqa: ASYNC110 - nothing tells when a port opens
+            while not await _is_node(container.resolve(host), int(port)):  # noqa: ASYNC110 - nothing tells when a port opens
                 await asyncio.sleep(min(0.25, seconds / 4))
     except TimeoutError:
         return f"failed to connect to gateway grpc server {address} (context deadline exceeded)"
     return None
 
 
-async def _is_node(host: str, port: int) -> bool:
+async def _is_node(hosts: list[str], port: int) -> bool:
+    if not hosts:
+        return False
     m = messages("string")
-    channel = Channel(host, port)
+    channel = Channel(hosts[0], port)
     try:
         for method, request, answer in (("Version", m.Empty, m.VersionResponse), ("Status", m.StatusRequest, m.StatusResponse)):
             await UnaryUnaryMethod(channel, f"/{PACKAGE}.NodeService/{method}", request, answer)(request())

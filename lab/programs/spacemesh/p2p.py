@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable
 
+from lab.programs.program import Container
 from lab.programs.spacemesh.config import Multiaddress
 from lab.programs.spacemesh.node_log import NodeLog
 
@@ -88,7 +89,8 @@ class PeerConnection(asyncio.Protocol):
 class Peers:
     """Every peer of one node: those who called and those whom it called."""
 
-    def __init__(self, identity: str, network: str, log: NodeLog, on_change: Callable[[], None]) -> None:
+    def __init__(self, container: Container, identity: str, network: str, log: NodeLog, on_change: Callable[[], None]) -> None:
+        self._container = container
         self.identity = identity
         self.shown_identity = identity  # what it says it is: another than its own when it was asked to lie
         self.network = network
@@ -112,9 +114,12 @@ class Peers:
     async def dial(self, address: Multiaddress) -> None:
         """Connect to a peer. PeerError when nothing answers there, or somebody else does."""
         loop = asyncio.get_running_loop()
+        hosts = self._container.resolve(address.host)
+        if not hosts:
+            raise PeerError(f"failed to dial {address}: lookup {address.host}: no such host")
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
-                _, peer = await loop.create_connection(lambda: PeerConnection(self, dialled=True), address.host, address.port)
+                _, peer = await loop.create_connection(lambda: PeerConnection(self, dialled=True), hosts[0], address.port)
                 try:
                     await asyncio.shield(peer.greeted)
                 except BaseException:
