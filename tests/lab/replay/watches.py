@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.lab.replay.bindings import Bindings
-from tests.lab.replay.compare import MISSING, canonical, differences
+from tests.lab.replay.compare import ANY, MISSING, canonical, differences
 from tests.lab.replay.pairing import identity, stem
 
 Json = Any
@@ -120,7 +120,7 @@ def _object_differences(recorded: list[Event] | None, lab: list[Event] | None, b
     old, new = _histories(recorded, bindings), _histories(lab, None)
     for path in [*old, *(path for path in new if path not in old)]:
         one, other = old.get(path, [MISSING]), new.get(path, [MISSING])
-        if one != other and not _may_be(path, one, other):
+        if one != other and (ANY not in one or MISSING in other) and not _may_be(path, one, other):
             yield f"{where}.{path}", one, other
 
 
