@@ -173,7 +173,8 @@ def decode_patched(kind: Kind, patched: Obj, shown: Callable[[], str], field_val
         raise _bad_patch(shown(), str(error)) from None
     if field_validation == "Strict" and unknown:
         raise _bad_patch(shown(), f"strict decoding error: {', '.join(unknown)}")
-    return obj, [] if field_validation == "Ignore" else unknown
+    twice = _single_owners(obj)
+    return obj, twice if field_validation == "Ignore" else unknown + twice
 
 
 def _bad_patch(shown: str, why: str) -> ApiError:
@@ -193,11 +194,25 @@ def decode(kind: Kind, body: Any, field_validation: str = "Ignore", duplicates: 
     except ValueError as error:
         raise _unreadable(kind, kind.kind, kind.version, str(error)) from None
     faults = [*(duplicates or ()), *unknown]
+    twice = _single_owners(obj)
     if field_validation == "Ignore":
-        return obj, []
+        return obj, twice
     if field_validation == "Strict" and faults:
         raise _unreadable(kind, kind.kind, kind.version, f"strict decoding error: {', '.join(faults)}")
-    return obj, faults
+    return obj, faults + twice
+
+
+def _single_owners(obj: Obj) -> list[str]:
+    """Take out owners that are there twice, in place; gives the warning."""
+    meta = obj.get("metadata") or {}
+    owners = meta.get("ownerReferences") or []
+    single = [owner for i, owner in enumerate(owners) if owner not in owners[:i]]
+    if len(single) == len(owners):
+        return []
+    meta["ownerReferences"] = single
+    uids = ", ".join(dict.fromkeys(str(owner.get("uid", "")) for i, owner in enumerate(owners) if owner in owners[:i]))
+    text = "API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests"
+    return [f".metadata.ownerReferences contains duplicate entries; {text}; duplicate UID(s) observed: {uids}"]
 
 
 def _unreadable(kind: Kind, name: str, version: str, why: str) -> ApiError:

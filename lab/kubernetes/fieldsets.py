@@ -68,7 +68,8 @@ def difference(left: Tree, right: Tree) -> Tree:
 
 
 def _difference(left: Tree, right: Tree) -> Tree | None:
-    return _fold(difference(left, right), is_member(left) and not is_member(right))
+    children = {key: node for key, node in left.items() if key != SELF}
+    return _fold(difference(children, right), is_member(left) and not is_member(right))
 
 
 def intersection(left: Tree, right: Tree) -> Tree:

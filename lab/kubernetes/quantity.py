@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from functools import lru_cache
 
 BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
@@ -12,6 +12,7 @@ PATTERN = re.compile(r"([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)")
 WRONG_FORMAT = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 WRONG_SUFFIX = "unable to parse quantity's suffix"
 NANO = Decimal(1).scaleb(-9)
+WIDE = Context(prec=100)  # exabytes to nanos
 
 
 def _split(text: str) -> tuple[Decimal, str]:
@@ -34,13 +35,18 @@ def _split(text: str) -> tuple[Decimal, str]:
 @lru_cache(4096)
 def parse(quantity: str | int | float) -> Decimal:
     """The amount as a number: bytes, cores. ValueError with the server's text when it is none."""
-    return _split(str(quantity).strip())[0]
+    with localcontext(WIDE):
+        return _split(str(quantity).strip())[0]
 
 
 @lru_cache(4096)
 def canonical(quantity: str | int | float) -> str:
     """As the server writes it: `0.5` → `500m`, `1024Mi` → `1Gi`, `1000` → `1k`."""
-    value, form = _split(str(quantity).strip())
+    with localcontext(WIDE):
+        return _written(*_split(str(quantity).strip()))
+
+
+def _written(value: Decimal, form: str) -> str:
     if value == 0:
         return "0"
     if form == "binary" and abs(value) >= 1024:
