@@ -8,6 +8,7 @@ import hmac
 import json
 import secrets
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,7 @@ class Authenticator:
         if pod:
             private["pod"] = {"name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
         claims = {
-            "aud": audiences, "exp": now + seconds, "iat": now, "iss": ISSUER, "jti": secrets.token_hex(16), "kubernetes.io": private, "nbf": now,
+            "aud": audiences, "exp": now + seconds, "iat": now, "iss": ISSUER, "jti": str(uuid.uuid4()), "kubernetes.io": private, "nbf": now,
             "sub": f"system:serviceaccount:{meta['namespace']}:{meta['name']}",
         }  # fmt: skip
         text = f"{_encode({'alg': 'HS256', 'typ': 'JWT'})}.{_encode(claims)}"

@@ -117,7 +117,7 @@ def encode_one(registry: Registry, kind: Kind, obj: Obj, form: Form) -> bytes:
 
 def encode_object(registry: Registry, kind: Kind, obj: Obj) -> bytes:
     """One stored object whole."""
-    if kind.stored_as or "resourceVersion" not in obj["metadata"]:  # the latter is a dry run
+    if kind.stored_as:
         return orjson.dumps(to_served(kind, obj))
     return b'{"kind":"%s","apiVersion":"%s",%s' % (kind.kind.encode(), kind.api_version.encode(), registry.store.encoded(obj)[1:])
 

@@ -87,6 +87,8 @@ class Registry:
             obj.pop("status", None)
         metadata.begin(kind, obj, namespace, now)
         rules.apply_defaults(kind, obj)
+        if track:  # what admission adds belongs to nobody
+            rules.track_update(kind, None, obj, ctx.manager, None, now)
         self.admission.mutate(kind, obj, ctx)
         rules.prepare_create(kind, obj)
         obj["metadata"] = metadata.ordered(obj["metadata"])
@@ -96,8 +98,6 @@ class Registry:
         existing = self.find(kind, namespace, name)
         if existing is not None:
             raise self._exists(kind, existing, obj)
-        if track:
-            rules.track_update(kind, None, obj, ctx.manager, None, now)
         if not ctx.dry_run:
             obj["metadata"]["resourceVersion"] = "0"  # its place; the store knows the number
         obj["metadata"] = metadata.ordered(obj["metadata"])
@@ -141,7 +141,8 @@ class Registry:
         if ctx.dry_run:
             return new
         if deletion.is_over(new):
-            return self.remove(kind, old["metadata"].get("namespace", ""), name, new)
+            self.remove(kind, old["metadata"].get("namespace", ""), name, new)
+            return new  # with the version before the removal
         return self.put(kind, new)
 
     def modify(

@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from lab.clock import timestamp
+from lab.kubernetes import rules
 from lab.kubernetes.auth import ISSUER, Authenticator, User
 from lab.kubernetes.call import Call
 from lab.kubernetes.errors import ApiError, FieldError, bad_request, invalid
 from lab.kubernetes.kinds import POD, SERVICE_ACCOUNT, Kind
+from lab.kubernetes.options import manager_of
 from lab.kubernetes.rbac import Attributes, allowed, rules_for, why_allowed
 from lab.kubernetes.registry import Registry
 
@@ -23,7 +25,7 @@ def user_of(call: Call) -> User:
 
 def review(registry: Registry, kind: Kind, call: Call, obj: Obj, auth: Authenticator) -> Obj:
     """Answer one of the review kinds."""
-    head = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": obj.get("metadata") or {}}
+    head: Obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": obj.get("metadata") or {}}
     spec = obj.get("spec") or {}
     if kind.kind == "SelfSubjectReview":
         return {**head, "metadata": {"creationTimestamp": registry.now()}, "status": {"userInfo": _user_info(user_of(call))}}
@@ -38,7 +40,9 @@ def review(registry: Registry, kind: Kind, call: Call, obj: Obj, auth: Authentic
     status: Obj = {"allowed": allowed(registry, user, wanted)}
     if reason := why_allowed(registry, user, wanted):
         status["reason"] = reason
-    return {**head, "spec": spec, "status": status}
+    answer = {**head, "metadata": dict(head["metadata"]), "spec": spec}
+    rules.track_update(kind, None, answer, manager_of(call.request.headers.get("User-Agent", "")), None, registry.now())
+    return {**answer, "status": status}
 
 
 def _attributes(kind: Kind, obj: Obj, spec: Obj) -> Attributes:

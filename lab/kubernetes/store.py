@@ -15,6 +15,7 @@ import orjson
 from lab.kubernetes.kind import Kind
 
 Obj = dict[str, Any]
+_CACHE = 32 * 2**20  # bytes of JSON kept
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,7 +69,7 @@ class Store:
         self._history: list[Event] = []
         self.oldest = first_version  # the oldest version whose later events are all still here
         self.versions: dict[Kind, int] = {}  # of the last write, by kind
-        self._encoded: dict[str, bytes] = {}  # by resourceVersion, which no two states share
+        self._encoded: dict[str, tuple[Obj, bytes]] = {}  # by resourceVersion
         self._encoded_size = 0
 
     def get(self, kind: Kind, namespace: str, name: str) -> Obj | None:
@@ -144,20 +145,22 @@ class Store:
 
     def encoded(self, obj: Obj) -> bytes:
         """A stored object as JSON without kind and apiVersion (as in lists), encoded once per version."""
-        version = obj["metadata"]["resourceVersion"]
-        data = self._encoded.get(version)
-        if data is None:
-            data = orjson.dumps({key: value for key, value in obj.items() if key not in ("kind", "apiVersion")})
-            self._encoded[version] = data
+        version = obj["metadata"].get("resourceVersion", "")
+        known = self._encoded.get(version)
+        if known is not None and known[0] is obj:
+            return known[1]
+        data = orjson.dumps({key: value for key, value in obj.items() if key not in ("kind", "apiVersion")})
+        if known is None and version:  # an object that was only answered may bear the version of another: the first one is the stored one
+            self._encoded[version] = obj, data
             self._encoded_size += len(data)
-            if self._encoded_size > 32 * 2**20:
+            if self._encoded_size > _CACHE:
                 self._forget_encoded()
         return data
 
     def _forget_encoded(self) -> None:
         """Drop the older half."""
         for version in list(self._encoded)[: len(self._encoded) // 2]:
-            self._encoded_size -= len(self._encoded.pop(version))
+            self._encoded_size -= len(self._encoded.pop(version)[1])
 
     def _emit(self, event: Event) -> None:
         self._history.append(event)

@@ -24,13 +24,14 @@ _METRICS = "autoscaling.alpha.kubernetes.io/metrics"
 
 def _event_to_served(obj: Obj) -> Obj:
     names = {core: new for new, core in _EVENT_FIELDS.items()}
-    return {names.get(key, key): value for key, value in obj.items()}
+    return {names.get(key, key): value for key, value in obj.items() if key != "reportingInstance" or value}
 
 
 def _event_to_stored(obj: Obj) -> Obj:
     stored = {_EVENT_FIELDS.get(key, key): value for key, value in obj.items()}
     for key, empty in (("firstTimestamp", None), ("lastTimestamp", None), ("source", {})):
         stored.setdefault(key, empty)
+    stored.setdefault("reportingInstance", "")
     return stored
 
 
