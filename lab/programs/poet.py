@@ -65,6 +65,7 @@ FLAGS = (
 )
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 CONNECT_SECONDS = 10.0  # lab time a gateway has to answer
+CONNECT_FLOOR = 5.0  # real seconds: connections are no quicker in a quick lab
 
 
 class PoetError(Exception):
@@ -182,7 +183,7 @@ class PoetServer:
                 most = f"number of gateway addresses ({len(gateways)}) must be greater than the successful connections threshold ({threshold})"
                 return _error(500, 2, most)
             self._log("info", f"Attempting to connect to Spacemesh gateway nodes at {gateways}")
-            reached, reasons = await connect(self._container, gateways, max(0.5, self._container.clock.real(CONNECT_SECONDS)))
+            reached, reasons = await connect(self._container, gateways, max(CONNECT_FLOOR, self._container.clock.real(CONNECT_SECONDS)))
             if len(reached) < threshold:
                 return _error(500, 2, " | ".join(reasons))
             if reasons:
