@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from lab.kubernetes.context import Context
 from lab.kubernetes.decoding import decode_patched, read
-from lab.kubernetes.decoding import decode_patched
 from lab.kubernetes.errors import ApiError, FieldError, bad_request, conflict, invalid, not_found
 from lab.kubernetes.gotext import plain, quoted
-from lab.kubernetes.gotext import go_json, plain
 from lab.kubernetes.kinds import Kind
 from lab.kubernetes.values import clone
 
