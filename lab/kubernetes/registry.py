@@ -141,7 +141,7 @@ class Registry:
         if ctx.dry_run:
             return new
         if deletion.is_over(new):
-            self.remove(kind, old["metadata"].get("namespace", ""), name, new)
+            self.remove(kind, old["metadata"].get("namespace", ""), name)  # watchers see it as it was, still with its finalizers
             return new  # with the version before the removal
         return self.put(kind, new)
 
@@ -251,6 +251,8 @@ def _only(kind: Kind, old: Obj, new: Obj, subresource: str | None) -> Obj:
         for key in keys:
             _take(meta, key, wanted)
         return result
+    if subresource == "finalize":
+        _take(new, "status", old)
     return new
 
 
