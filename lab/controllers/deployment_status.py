@@ -50,7 +50,8 @@ def calculate(deployment: Obj, all_sets: list[Obj], new: Obj | None, now: str) -
         "unavailableReplicas": max(0, total_wanted(all_sets) - available),
     }
     status: Obj = {"observedGeneration": deployment["metadata"]["generation"], **{name: number for name, number in counts.items() if number}}
-    if all("terminatingReplicas" in one.get("status", {}) for one in all_sets):
+    # A replica set that its controller has not looked at yet counts as having none.
+    if all("terminatingReplicas" in one.get("status", {}) for one in all_sets if one.get("status", {}).get("observedGeneration")):
         status["terminatingReplicas"] = total(all_sets, "terminatingReplicas")
     before = deployment.get("status", {})
     status["conditions"] = list(before.get("conditions") or ())

@@ -126,13 +126,13 @@ class _Triggers:
 
     def __init__(self) -> None:
         self._services: dict[Key, str] = {}
-        self._pods: dict[Key, dict[str, str]] = {}
+        self._pods: dict[Key, dict[str, tuple[str, str]]] = {}
 
     def since(self, key: Key, service: Obj, pods: list[Obj]) -> str | None:
-        """The earliest change that was not known at the last call."""
+        """The earliest change that was not known at the last call. In a quick lab two changes may have the same second."""
         known = self._pods.get(key, {})
-        times = {pod["metadata"]["name"]: (condition(pod, "Ready") or {}).get("lastTransitionTime") or "" for pod in pods}
-        changed = [time for name, time in times.items() if time > known.get(name, "")]
+        times = {pod["metadata"]["name"]: _ready_change(pod) for pod in pods}
+        changed = [time for name, (time, state) in times.items() if time and (time, state) != known.get(name)]
         created = service["metadata"]["creationTimestamp"]
         if created > self._services.get(key, ""):
             changed.append(created)
@@ -144,6 +144,11 @@ class _Triggers:
         """The service is gone."""
         self._services.pop(key, None)
         self._pods.pop(key, None)
+
+
+def _ready_change(pod: Obj) -> tuple[str, str]:
+    ready = condition(pod, "Ready") or {}
+    return ready.get("lastTransitionTime") or "", ready.get("status") or ""
 
 
 def is_headless(service: Obj) -> bool:

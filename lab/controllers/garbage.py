@@ -22,8 +22,9 @@ log = logging.getLogger("lab.controllers")
 
 _FOREGROUND = "foregroundDeletion"
 _ORPHAN = "orphan"
-# Real seconds that a step which waits for others takes at least: clients see an owner wait, and other controllers have a last look at it.
+# Real seconds that steps take at least: clients see an owner wait, and other controllers have a last look at it.
 _PAUSE = 0.02
+_LAST_LOOK = 0.1
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,8 @@ class GarbageCollector:
         elif _wish(obj) == _ORPHAN:
             self._queue.add(uid)
 
-    def _soon(self, uid: str) -> None:
-        self._queue.add_after(uid, _PAUSE * self._registry.clock.speed)
+    def _soon(self, uid: str, pause: float = _PAUSE) -> None:
+        self._queue.add_after(uid, pause * self._registry.clock.speed)
 
     def _is_doubtful(self, obj: Obj, owner: Obj) -> bool:
         node = self._nodes.get(owner["uid"])
@@ -185,7 +186,7 @@ class GarbageCollector:
         for dependent in dependents:
             self._drop_owners(dependent, {uid})
         if dependents and obj["apiVersion"].startswith(("apps/", "batch/")):
-            self._soon(uid)  # its controller first tells in the status that nothing is left
+            self._soon(uid, _LAST_LOOK)  # its controller first tells in the status that nothing is left
         else:
             self._drop_finalizer(uid, _ORPHAN)
 

@@ -14,7 +14,8 @@ from lab.kubernetes.store import Event
 Obj = dict[str, Any]
 
 _STEP = 5.0  # lab seconds between a change of a dying namespace and the next attempt to empty it
-_FINALIZER_ESTIMATE = 15  # lab seconds that content with finalizers is given
+_ROUND = 0.25  # lab seconds that a round through all kinds takes
+_FINALIZER_ESTIMATE = 15.0  # lab seconds that content with finalizers is given
 _ROOT_CA = "kube-root-ca.crt"
 _ROOT_CA_NOTE = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or "
@@ -65,6 +66,7 @@ class NamespaceController(Controller):
 
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry, WorkQueue(registry.clock, first_delay=5.0, longest_delay=60.0))
+        self._emptied: dict[str, tuple[dict[Kind, list[Obj]], float]] = {}  # what an attempt left over, and how long that may still take
 
     def on_event(self, event: Event) -> None:
         """Every change of a dying namespace leads to one more attempt, some seconds later: other servers may still admit writes."""
@@ -75,21 +77,34 @@ class NamespaceController(Controller):
         """One attempt to empty a namespace."""
         namespace = self.registry.find(NAMESPACE, *key)
         if namespace is None or not is_deleting(namespace) or "kubernetes" not in (namespace["spec"].get("finalizers") or ()):
+            self._emptied.pop(key[1], None)
             return
-        name = key[1]
+        if key[1] in self._emptied:
+            self._finish(key, namespace, *self._emptied.pop(key[1]))
+        else:
+            self._emptied[key[1]] = self._empty_all(key[1])
+            self.queue.add_after(key, _ROUND)
+
+    def _empty_all(self, name: str) -> tuple[dict[Kind, list[Obj]], float]:
+        """Delete what can be deleted now."""
         remaining: dict[Kind, list[Obj]] = {}
-        grace = self._empty(POD, name)
+        estimate = self._empty(POD, name)
         if not self.store.count(POD, name):
             for kind in self.registry.kinds.all():
                 if kind.namespaced and kind.stored and self.store.count(kind, name):
                     self._empty(kind, name)
                     if left := self.store.items(kind, name):
                         remaining[kind] = left
+                        estimate = _FINALIZER_ESTIMATE
+        return remaining, max(estimate, float(self.store.count(POD, name) > 0))
+
+    def _finish(self, key: Key, namespace: Obj, remaining: dict[Kind, list[Obj]], estimate: float) -> None:
+        """Tell what the attempt came to; let the namespace go when nothing was left."""
         self._write_conditions(namespace, remaining)
-        if remaining or self.store.count(POD, name):
-            self.queue.add_after(key, (max(grace, _FINALIZER_ESTIMATE if remaining else 0)) / 2 + 1)
-            return
-        self.registry.modify(NAMESPACE, "", name, _without_finalizer, "finalize")
+        if estimate:
+            self.queue.add_after(key, estimate / 2 + 1)
+        else:
+            self.registry.modify(NAMESPACE, "", key[1], _without_finalizer, "finalize")
 
     def _empty(self, kind: Kind, namespace: str) -> float:
         """Delete all of a kind; gives the longest grace that any of it has."""
