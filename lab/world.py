@@ -31,8 +31,10 @@ from lab.kubelet.kubelet import Kubelet
 from lab.kubelet.logs import PodLogs
 from lab.kubelet.machine import Surroundings
 from lab.kubelet.nodes import NodeSpec
-from lab.kubernetes.auth import ADMIN_TOKEN, Authenticator
+from lab.kubelet.volumes import TokenMaker
+from lab.kubernetes.auth import ADMIN_TOKEN, ISSUER, Authenticator
 from lab.kubernetes.http import REQUESTS, make_app
+from lab.kubernetes.kinds import SERVICE_ACCOUNT
 from lab.kubernetes.registry import Registry
 from lab.storage import Storage, StorageError
 
@@ -161,10 +163,10 @@ class World:
                 self.config.state_dir.rmdir()
 
     async def _start_cluster(self, block: AddressBlock) -> None:
-        around = Surroundings(self.registry, block, self.faults, self.state, self.shared)
+        authenticator = Authenticator(self.registry)
+        around = Surroundings(self.registry, block, self.faults, self.state, self.shared, _token_maker(self.registry, authenticator))
         kubelet = Kubelet(around, self._node_specs(block))
         self.registry.admission.services.network = block.service_network
-        authenticator = Authenticator(self.registry)
         app = make_app(self.registry, auth=authenticator, faults=self.faults, pods=PodLogs(kubelet, self.clock))
         first = str(next(block.service_network.hosts()))
         self._certificates = make_certificates("127.0.0.1", first)
@@ -183,7 +185,8 @@ class World:
         for number, name in enumerate(config.nodes, 1):
             address = block.node(number)
             external = address if config.external_addresses else ""
-            specs.append(NodeSpec(name, address, external, config.node_cpu, config.node_memory, pods=config.node_pods))
+            zone = "" if config.profile == "recorded" else NodeSpec.zone
+            specs.append(NodeSpec(name, address, external, config.node_cpu, config.node_memory, pods=config.node_pods, zone=zone))
         return specs
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -223,6 +226,16 @@ class World:
 def ready_line(world: World) -> str:
     """One line of JSON that says where everything is."""
     return json.dumps(world.addresses())
+
+
+def _token_maker(registry: Registry, authenticator: Authenticator) -> TokenMaker:
+    """Tokens for the volumes of pods, as good as those of the `token` subresource."""
+
+    def make(pod: dict[str, Any], account: str, audience: str, seconds: int) -> str:
+        found = registry.get(SERVICE_ACCOUNT, pod["metadata"]["namespace"], account)
+        return authenticator.issue(found, seconds, [audience or ISSUER], pod)
+
+    return make
 
 
 def _raise_file_limit() -> None:

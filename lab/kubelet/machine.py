@@ -19,9 +19,9 @@ from lab.kubernetes.registry import Context, Registry
 Obj = dict[str, Any]
 
 
-def _opaque_token(namespace: str, account: str, audience: str, seconds: int) -> str:
+def _opaque_token(pod: Obj, account: str, audience: str, seconds: int) -> str:
     """A token that nobody knows: for labs whose API has no say in tokens."""
-    del namespace, account, audience, seconds
+    del pod, account, audience, seconds
     return secrets.token_urlsafe(48)
 
 

@@ -34,18 +34,18 @@ class NodeSpec:
     memory: str = "64Gi"
     disk: str = "100Gi"
     pods: int = 110
-    zone: str = "us-central1-a"
+    zone: str = "us-central1-a"  # "": a cluster that knows no zones
     labels: dict[str, str] = field(default_factory=dict)
     taints: tuple[Obj, ...] = ()
 
 
 def make_node(spec: NodeSpec, number: int, now: datetime) -> Obj:
     """The Node object of a machine; `number` makes its pod range."""
-    region = spec.zone.rpartition("-")[0]
+    zones = ("topology.kubernetes.io", "failure-domain.beta.kubernetes.io") if spec.zone else ()
+    where = {f"{prefix}/{key}": value for prefix in zones for key, value in (("region", spec.zone.rpartition("-")[0]), ("zone", spec.zone))}
     labels = {
         "beta.kubernetes.io/arch": "amd64", "beta.kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": spec.name,
-        "kubernetes.io/os": "linux", "topology.kubernetes.io/region": region, "topology.kubernetes.io/zone": spec.zone,
-        "failure-domain.beta.kubernetes.io/region": region, "failure-domain.beta.kubernetes.io/zone": spec.zone, **spec.labels,
+        "kubernetes.io/os": "linux", **where, **spec.labels,
     }  # fmt: skip
     cidr = f"10.{128 + number // 256}.{number % 256}.0/24"
     node_spec: Obj = {"podCIDR": cidr, "podCIDRs": [cidr]}

@@ -83,8 +83,9 @@ def container_status(pod: Obj, state: ContainerState, policy: str, deleting: boo
     if run:
         status["containerID"] = run.container_id
     status["started"] = running and state.started
-    if state.ephemeral:  # not started for good: there are no probes
+    if state.ephemeral:  # no probes, so neither ready nor started
         status.pop("started")
+        status["ready"] = False
     if run:
         resources = state.spec.get("resources") or {}
         if resources.get("requests"):

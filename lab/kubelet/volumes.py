@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from lab.kubelet.environment import expand, field_value, resource_value
+from lab.kubernetes.errors import ApiError
 from lab.kubernetes.kinds import CONFIG_MAP, PV, PVC, SECRET
 from lab.kubernetes.registry import Registry
 
 Obj = dict[str, Any]
-TokenMaker = Callable[[str, str, str, int], str]  # namespace, service account, audience, seconds -> token
+TokenMaker = Callable[[Obj, str, str, int], str]  # pod, service account, audience ("": the API itself), seconds -> token
+
+# The token that every pod gets is said to live for an hour and is accepted for a year, so that old clients which never read it again keep working.
+_AUTOMATIC, _EXTENDED = 3607, 365 * 24 * 3600 + 7
 
 
 class MountError(Exception):
@@ -147,9 +151,12 @@ class Volumes:
         if "downwardAPI" in part:
             return self._downward(part["downwardAPI"], status)
         if "serviceAccountToken" in part:
-            wanted, meta = part["serviceAccountToken"], self._pod["metadata"]
-            account = self._pod["spec"].get("serviceAccountName") or "default"
-            token = self._token(meta["namespace"], account, wanted.get("audience", ""), wanted.get("expirationSeconds", 3600))
+            wanted, account = part["serviceAccountToken"], self._pod["spec"].get("serviceAccountName") or "default"
+            seconds = wanted.get("expirationSeconds", 3600)
+            try:
+                token = self._token(self._pod, account, wanted.get("audience", ""), _EXTENDED if seconds == _AUTOMATIC else seconds)
+            except ApiError as error:
+                raise MountError(volume, f"failed to fetch token: {error.message}") from error
             return {wanted["path"]: token.encode()}
         return {}
 
