@@ -16,6 +16,7 @@ class WorkerNode:
     """A Kubernetes worker node.
 
     `cpu` and `memory`: what is free there for this network, as quantities (allocatable, less what pods of others ask for).
+    `taken_ports`: host ports that pods of others have there; another network's miners have the same ones as this network's.
     """
 
     name: str
@@ -25,6 +26,7 @@ class WorkerNode:
     memory: str
     unschedulable: bool = False
     hostname: str = ""  # label kubernetes.io/hostname, when it is not the name
+    taken_ports: frozenset[int] = frozenset()
 
     def address(self, kind: str) -> str:
         """The address that others reach it by; external falls back to internal."""
@@ -40,12 +42,13 @@ class Pin(Frozen):
 
 @dataclass(frozen=True)
 class Load:
-    """What one pod asks for."""
+    """What one pod asks for. `host_port` 0: none."""
 
     name: str
     cpu: str
     memory: str
     pinned_to: str = ""
+    host_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,22 +64,32 @@ def usable(nodes: Iterable[WorkerNode]) -> tuple[WorkerNode, ...]:
     return tuple(sorted((node for node in nodes if not node.unschedulable), key=lambda node: node.name))
 
 
-def round_robin(count: int, nodes: Sequence[WorkerNode], kind: str) -> tuple[Pin, ...]:
-    """Places for `count` miners, over the nodes in turn, so that losing one machine does not lose all of them."""
-    return tuple(Pin(node=node.hostname or node.name, address=node.address(kind)) for node in (nodes[i % len(nodes)] for i in range(count)))
+def round_robin(host_ports: Sequence[int], nodes: Sequence[WorkerNode], kind: str) -> tuple[Pin, ...]:
+    """A place for each pod, over the nodes in turn, so that losing one machine does not lose all of them.
+
+    `host_ports`: what each needs of its machine, 0 for nothing. A node where the port is taken is passed over.
+    """
+    pins = []
+    for turn, port in enumerate(host_ports):
+        in_order = [nodes[(turn + step) % len(nodes)] for step in range(len(nodes))]
+        node = next((node for node in in_order if port not in node.taken_ports), in_order[0])
+        pins.append(Pin(node=node.hostname or node.name, address=node.address(kind)))
+    return tuple(pins)
 
 
 def misfits(loads: Iterable[Load], nodes: Sequence[WorkerNode]) -> tuple[Misfit, ...]:
     """Which pods would find no room, placing them one after another as the scheduler does: where most is free."""
     free = {node.hostname or node.name: [quantities.parse(node.cpu), quantities.parse(node.memory)] for node in nodes}
     whole = {name: tuple(amounts) for name, amounts in free.items()}
+    taken = {node.hostname or node.name: node.taken_ports for node in nodes}
     found = []
     for load in loads:
         cpu, memory = quantities.parse(load.cpu), quantities.parse(load.memory)
         places = [load.pinned_to] if load.pinned_to else list(free)
-        fitting = [name for name in places if name in free and free[name][0] >= cpu and free[name][1] >= memory]
+        open_at = [name for name in places if load.host_port not in taken.get(name, ())]
+        fitting = [name for name in open_at if name in free and free[name][0] >= cpu and free[name][1] >= memory]
         if not fitting:
-            found.append(Misfit(load, _why(load, places, free)))
+            found.append(Misfit(load, _why(load, open_at, free)))
             continue
         best = max(fitting, key=lambda name: _share_left(free[name], whole[name], cpu, memory))
         free[best][0] -= cpu
@@ -91,10 +104,11 @@ def _share_left(free: Sequence[Decimal], whole: Sequence[Decimal], cpu: Decimal,
 
 def _why(load: Load, places: Sequence[str], free: dict[str, list[Decimal]]) -> str:
     asked = f"asks for {load.cpu} cpu and {load.memory} memory"
+    if not places:
+        return f"it listens on port {load.host_port} of its machine, which pods of another network have on every worker node"
     if load.pinned_to and load.pinned_to not in free:
         return f"{asked} on worker node {load.pinned_to}, which is not there or not schedulable"
-    cpu = max((free[name][0] for name in places), default=Decimal(0))
-    memory = max((free[name][1] for name in places), default=Decimal(0))
+    cpu, memory = (max(free[name][what] for name in places) for what in (0, 1))
     where = f"worker node {load.pinned_to} has" if load.pinned_to else "no worker node has more than"
     return f"{asked}; {where} {quantities.format_cpu(cpu)} cpu and {quantities.format_bytes(int(memory))} memory left"
 

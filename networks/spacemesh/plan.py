@@ -307,8 +307,8 @@ def make_plan(network: SpacemeshNetwork, facts: Facts) -> NetworkPlan:
         genesis=moment or genesis.fix(facts.now, settings.genesis_delay_minutes),
         settings=settings,
         node_config=config,
-        pins=nodes.round_robin(_pinned(settings), usable, settings.node_address),
-        poet_hosts=tuple(pin.address for pin in nodes.round_robin(settings.poets.count, usable, settings.node_address)),
+        pins=_pins(settings, usable),
+        poet_hosts=tuple(pin.address for pin in nodes.round_robin([0] * settings.poets.count, usable, settings.node_address)),
     )
     return _plan(record, resumed=False, warnings=_warnings(settings), max_at_once=settings.miners.max_at_once)
 
@@ -346,8 +346,9 @@ def _plan(record: NetworkRecord, *, resumed: bool, warnings: tuple[str, ...], ma
     return NetworkPlan(record, poets, miners, resumed, warnings, max_at_once)
 
 
-def _pinned(settings: Settings) -> int:
-    return settings.miners.bootnodes + int(settings.bootstrap)
+def _pins(settings: Settings, usable: tuple[WorkerNode, ...]) -> tuple[Pin, ...]:
+    pinned = settings.miners.bootnodes + int(settings.bootstrap)
+    return nodes.round_robin([FIRST_P2P_PORT + number for number in range(1, pinned + 1)], usable, settings.node_address)
 
 
 def _miner(settings: Settings, pins: tuple[Pin, ...], number: int) -> MinerPlan:
@@ -361,7 +362,8 @@ def _loads(settings: Settings, pins: tuple[Pin, ...]) -> tuple[Load, ...]:
     poets = [Load(f"poet-{i}", settings.poets.cpu, settings.poets.memory) for i in range(settings.poets.count)]
     wanted = settings.miners
     places = [pin.node for pin in pins] + [""] * (wanted.count - len(pins))
-    return (*poets, *(Load(f"miner-{n}", wanted.cpu, wanted.memory, place) for n, place in enumerate(places, start=1)))
+    miners = (Load(f"miner-{n}", wanted.cpu, wanted.memory, place, FIRST_P2P_PORT + n) for n, place in enumerate(places, start=1))
+    return (*poets, *miners)
 
 
 def _room_problems(settings: Settings, all_nodes: tuple[WorkerNode, ...]) -> list[Problem]:
@@ -371,14 +373,13 @@ def _room_problems(settings: Settings, all_nodes: tuple[WorkerNode, ...]) -> lis
     silent = [node.name for node in usable if not node.address(settings.node_address)]
     if silent:
         return [Problem("node_address", f"worker nodes without an address: {', '.join(silent[:5])}", "give them one, or cordon them")]
-    pins = nodes.round_robin(_pinned(settings), usable, settings.node_address)
-    left_over = nodes.misfits(_loads(settings, pins), usable)
+    left_over = nodes.misfits(_loads(settings, _pins(settings, usable)), usable)
     if not left_over:
         return []
     first = left_over[0]
     more = f" (and {len(left_over) - 1} more)" if len(left_over) > 1 else ""
     group = "poets" if first.load.name.startswith("poet") else "miners"
-    advice = "ask for fewer or smaller ones, or add worker nodes"
+    advice = "ask for fewer or smaller ones, delete what is there, or add worker nodes"
     return [Problem(f"{group}.count", f"{first.load.name}{more} does not fit: {first.why}", advice)]
 
 

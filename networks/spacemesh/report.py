@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from networks.spacemesh import addresses
+from networks.spacemesh.node_config import format_time
 from networks.spacemesh.settings import Frozen
 
 
@@ -104,8 +105,8 @@ class NetworkReport(Frozen):
             "network": self.network,
             "namespace": self.namespace,
             "network id": self.network_id,
-            "genesis": self.genesis.isoformat() if self.genesis else "",
-            "expires": self.expires.isoformat() if self.expires else "",
+            "genesis": format_time(self.genesis) if self.genesis else "",
+            "expires": format_time(self.expires) if self.expires else "",
             "node image": self.node_image,
             "miners": f"{sum(row.ready for row in self.miners)} of {len(self.miners)} ready",
             "PoETs": f"{sum(row.ready for row in self.poets)} of {len(self.poets)} ready",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -32,7 +32,7 @@ async def worker_nodes(k8s: Connection, network: str) -> tuple[tuple[WorkerNode,
     return tuple(as_worker_node(node, by_node[node["metadata"]["name"]]) for node in nodes), True
 
 
-def as_worker_node(node: Obj, pods: Iterable[Obj]) -> WorkerNode:
+def as_worker_node(node: Obj, pods: Sequence[Obj]) -> WorkerNode:
     """A node as the plan wants it; `pods`: others' pods on it. Outside a cloud most nodes have no ExternalIP."""
     meta, status = node["metadata"], node.get("status") or {}
     addresses = {a["type"]: a["address"] for a in reversed(status.get("addresses") or [])}
@@ -48,6 +48,7 @@ def as_worker_node(node: Obj, pods: Iterable[Obj]) -> WorkerNode:
         memory=str(max(0, int(memory))),
         unschedulable=not _takes_pods(node),
         hostname=(meta.get("labels") or {}).get(_HOSTNAME, ""),
+        taken_ports=frozenset(port for pod in pods for port in host_ports(pod["spec"])),
     )
 
 
@@ -57,6 +58,14 @@ def _takes_pods(node: Obj) -> bool:
         return False
     ready = [c for c in (node.get("status") or {}).get("conditions") or [] if c.get("type") == "Ready"]
     return all(c.get("status") == "True" for c in ready)
+
+
+def host_ports(pod_spec: dict[str, Any]) -> Iterable[int]:
+    """Ports of its machine that a pod has to itself."""
+    for container in [*(pod_spec.get("initContainers") or []), *(pod_spec.get("containers") or [])]:
+        for port in container.get("ports") or []:
+            if port.get("hostPort"):
+                yield int(port["hostPort"])
 
 
 def requests(pod_spec: dict[str, Any]) -> tuple[Decimal, Decimal]:

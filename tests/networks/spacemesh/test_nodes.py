@@ -18,14 +18,32 @@ def test_nodes_are_used_in_a_fixed_order_and_only_where_pods_may_go() -> None:
 
 
 def test_bootnodes_are_spread_over_machines_in_turn() -> None:
-    pins = nodes.round_robin(5, nodes.usable(WORKERS), "external")
+    pins = nodes.round_robin([0] * 5, nodes.usable(WORKERS), "external")
     assert [pin.node for pin in pins] == ["node-1", "node-2", "node-3", "node-1", "node-2"]
     assert pins[1].address == "203.0.113.2"
 
 
 def test_a_node_is_pinned_to_by_its_hostname_label() -> None:
-    (pin,) = nodes.round_robin(1, [worker(1, hostname="gke-abc")], "external")
+    (pin,) = nodes.round_robin([5001], [worker(1, hostname="gke-abc")], "external")
     assert pin.node == "gke-abc"
+
+
+def test_another_networks_ports_are_avoided() -> None:
+    """Miner n of every network listens on 5000 + n of its machine."""
+    taken = [worker(number, taken_ports=frozenset({5000 + number})) for number in (1, 2, 3)]
+    pins = nodes.round_robin([5001, 5002, 5003, 5004], taken, "external")
+    assert [pin.node for pin in pins] == ["node-2", "node-3", "node-1", "node-1"]
+
+
+def test_where_every_machine_has_the_port_taken_there_is_no_room() -> None:
+    taken = [worker(number, taken_ports=frozenset({5001})) for number in (1, 2)]
+    why = "it listens on port 5001 of its machine, which pods of another network have on every worker node"
+    for pinned_to in ("", "node-1"):
+        (misfit,) = nodes.misfits([Load("miner-1", "1", "1Gi", pinned_to, 5001), Load("miner-2", "1", "1Gi", pinned_to, 5002)], taken)
+        assert (misfit.load.name, misfit.why) == ("miner-1", why)
+    one_left = [*taken, worker(3, cpu="1")]
+    loads = [Load("poet", "1", "1Gi", "node-3"), Load("miner-1", "1", "1Gi", "", 5001)]
+    assert nodes.misfits(loads, one_left)[0].why == "asks for 1 cpu and 1Gi memory; no worker node has more than 0 cpu and 63Gi memory left"
 
 
 def test_external_addresses_fall_back_to_internal_ones() -> None:

@@ -194,6 +194,18 @@ def test_a_later_run_is_not_refused_for_room_that_its_own_pods_take() -> None:
     assert make_plan(network(), facts(record=record, nodes=full)).warnings == ()
 
 
+def test_a_second_network_on_the_same_machines_stands_beside_the_first() -> None:
+    first = plan()
+    there: dict[str, set[int]] = {}
+    for miner in first.miners:
+        there.setdefault(miner.pin.node if miner.pin else "node-3", set()).add(miner.port)
+    beside = tuple(worker(number, taken_ports=frozenset(there[f"node-{number}"])) for number in (1, 2, 3))
+    second = make_plan(network(name="second"), facts(nodes=beside))
+    assert all(m.port not in there[m.pin.node] for m in second.miners if m.pin)
+    full = tuple(replace(node, taken_ports=frozenset({5009})) for node in beside)
+    assert "miners.count: miner-9 does not fit: it listens on port 5009 of its machine" in refused({"name": "third"}, nodes=full)
+
+
 # ---- what cannot be
 
 
@@ -211,7 +223,7 @@ def test_the_first_pod_without_room_is_named() -> None:
     text = refused({"preset": "testnet"})
     assert text == (
         "Network try cannot be deployed:\n- miners.count: miner-1 (and 95 more) does not fit: asks for 2 cpu and 8Gi memory; "
-        "worker node node-1 has 0 cpu and 0 memory left; ask for fewer or smaller ones, or add worker nodes"
+        "worker node node-1 has 0 cpu and 0 memory left; ask for fewer or smaller ones, delete what is there, or add worker nodes"
     )
     small = refused({"poets": {"cpu": "17"}})
     assert "- poets.count: poet-0 does not fit: asks for 17 cpu and 2Gi memory; no worker node has more than 16 cpu and 64Gi memory left" in small
