@@ -15,6 +15,9 @@ from tests.lab.replay.engine import Replay
 from tests.lab.replay.transcript import left_out, load, scenarios
 from tests.lab.replay.transport import Transport
 
+# How many times as fast as it was recorded: slower where real processes sleep in real seconds.
+SPEEDS = {"": 20.0}
+
 
 async def replay(scenario: str, speed: float, url: str | None = None, token: str = "lab-admin", only: set[int] | None = None) -> list[Difference]:
     """Runs one scenario on a lab of its own (or on the one at `url`)."""
@@ -33,7 +36,7 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.lab.replay", description=__doc__)
     options.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(scenarios())}; all if none is named")
     options.add_argument("--only", help="requests to show, as 12 or 12,14,20-30; earlier ones are sent too")
-    options.add_argument("--speed", type=float, default=20)
+    options.add_argument("--speed", type=float, help="how many times as fast as it was recorded")
     options.add_argument("--url", help="a lab that runs already, with the recorded profile and nothing in it")
     options.add_argument("--token", default="lab-admin")
     options.add_argument("--short", action="store_true", help="only where, not what")
@@ -42,7 +45,8 @@ def main() -> int:
     bad = 0
     for scenario in given.scenarios or scenarios():
         began = time.monotonic()
-        found = asyncio.run(replay(scenario, given.speed, given.url, given.token, _numbers(given.only)))
+        speed = given.speed or SPEEDS.get(scenario, SPEEDS[""])
+        found = asyncio.run(replay(scenario, speed, given.url, given.token, _numbers(given.only)))
         unknown, stale, counts = judge(scenario, found)
         for one in found if given.all else unknown:
             print(f"{one.scenario} n={one.n} [{one.step}] {one.where}" if given.short else one)

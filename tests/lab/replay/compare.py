@@ -19,6 +19,7 @@ HTTP_DATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d
 AGE = re.compile(r"(\d+[smhd]){1,2}( ago)?$|<unknown>$")
 CUT_OUT = re.compile(r"<(token|certificate) stripped>\n?$|<(protobuf|JSON) \d+ bytes( left out)?>$")
 FREE_TEXTS = (
+    (re.compile(r'(\\"resourceVersion\\":\\")\d+'), r"\1*"),
     (re.compile(r"(\?|&)hash=[0-9A-F]+"), r"\1hash=*"),
     (re.compile(r"^127\.0\.0\.1:\d+$"), "(the API's own address)"),
     (re.compile(r"too old resource version: (\d+) \(\d+\)"), r"too old resource version: \1 (*)"),

@@ -27,10 +27,11 @@ ON_THE_MOVE = ("Deployment", "ReplicaSet", "StatefulSet", "Pod", "Scale", "PodDi
 class Replay:
     """One scenario on one lab."""
 
-    def __init__(self, scenario: str, transport: Transport, only: set[int] | None = None) -> None:
+    def __init__(self, scenario: str, transport: Transport, only: set[int] | None = None, patience: float = 1.5) -> None:
         self.scenario = scenario
         self.records = load(scenario)
         self.only = only
+        self.patience = patience  # seconds that a state may be late
         self.transport = transport
         self.bindings = Bindings()
         self.bindings.ports[RECORDED_API_PORT] = int(transport.url.rpartition(":")[2])
@@ -85,7 +86,7 @@ class Replay:
             await asyncio.sleep(gap)
         for stream in self.streams:
             if stream.record.ended_by == "client" and stream.record.is_watch:
-                await self._reach(stream, moment, 1.5 + 3 * max(gap, 0))
+                await self._reach(stream, moment, self.patience + 3 * max(gap, 0))
         self.moment = max(self.moment, moment)
 
     async def _reach(self, stream: Stream, moment: int, limit: float) -> None:
@@ -132,7 +133,7 @@ class Replay:
         """One request; a question whose answer is not yet the recorded one is asked again for a while."""
         before = [one for one in self.records if one.n < record.n and one.end_ms <= record.t_ms]
         gap = record.t_ms - before[-1].end_ms if before else 0
-        patience = (0.5 if gap < 300 else 1.5) + 3 * gap / 1000 / self.transport.speed
+        patience = (self.patience / 3 if gap < 300 else self.patience) + 3 * gap / 1000 / self.transport.speed
         deadline = time.monotonic() + (patience if record.method == "GET" and record.status in (200, 404) else 0)
         while True:
             trial = self.bindings.copy()
