@@ -31,6 +31,7 @@ class LabConfig:
     node_cpu: str = "16"
     node_memory: str = "64Gi"
     node_pods: int = 110
+    node_zone: str = "us-central1-a"  # where cloud nodes say they are; "": a cluster that knows no zones
     external_addresses: bool = True  # whether nodes have an ExternalIP
     storage_class: str | None = "standard"  # the default class, whose volumes the lab makes; None: there is none
     storage: bool = True  # Cloud Storage
@@ -63,7 +64,8 @@ PROFILES = {
     "default": LabConfig(),
     # The cluster of the recordings: what tests compare with transcripts.
     "recorded": LabConfig(
-        profile="recorded", nodes=("node1",), node_cpu="2", node_memory="24684084Ki", external_addresses=False, storage_class=None, storage=False
+        profile="recorded", nodes=("node1",), node_cpu="2", node_memory="24684084Ki", node_zone="", external_addresses=False,
+        storage_class=None, storage=False,
     ),
 }
 
