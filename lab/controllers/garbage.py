@@ -130,7 +130,7 @@ class GarbageCollector:
 
     def _wake_waiting(self, uid: str) -> None:
         obj = self._find(uid)
-        if obj is not None and is_deleting(obj) and _wish(obj) is not None:
+        if obj is not None and is_deleting(obj) and _wish(obj) == _FOREGROUND:
             self._soon(uid)
 
     def _begin(self, uid: str, obj: Obj) -> None:
