@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from lab.clock import Clock, timestamp
 from lab.kubernetes import deletion, metadata, rules
 from lab.kubernetes.admission import Admission
@@ -25,12 +27,8 @@ Selector = str | Mapping[str, Any]
 
 
 def copy(value: Any) -> Any:
-    """A deep copy of JSON-like data; much quicker than copy.deepcopy."""
-    if isinstance(value, dict):
-        return {key: copy(item) if isinstance(item, (dict, list)) else item for key, item in value.items()}
-    if isinstance(value, list):
-        return [copy(item) if isinstance(item, (dict, list)) else item for item in value]
-    return value
+    """A deep copy of JSON data. Through text and back: several times quicker than walking it."""
+    return orjson.loads(orjson.dumps(value))
 
 
 class Registry:
@@ -121,8 +119,9 @@ class Registry:
         self._name_kind(kind, new)
         new = _only(kind, old, new, subresource)
         metadata.keep(old, new)
-        rules.apply_defaults(kind, new)
-        self.admission.keep(kind, old, new)
+        if subresource != "status":  # there the rest is as it was
+            rules.apply_defaults(kind, new)
+            self.admission.keep(kind, old, new)
         if subresource is None:
             self.admission.mutate_update(kind, old, new, ctx)
         if subresource not in ("status", "binding"):
