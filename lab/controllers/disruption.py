@@ -49,6 +49,8 @@ class DisruptionController(Controller):
         if budget is None:
             return
         pods = self._members(budget)
+        if not pods:
+            self._recorder.event(budget, "Normal", "NoPods", "No matching pods found")
         before = budget.get("status", {})
         disrupted = {name: since for name, since in (before.get("disruptedPods") or {}).items() if any(_waits_for(pod, name) for pod in pods)}
         healthy = sum(is_ready(pod) and not is_deleting(pod) and pod["metadata"]["name"] not in disrupted for pod in pods)

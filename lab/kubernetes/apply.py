@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.kubernetes.apply_check import check_applied
 from lab.kubernetes.errors import ApiError, bad_request
-from lab.kubernetes.fieldsets import Tree, difference, intersection, members, union
+from lab.kubernetes.fieldsets import Tree, difference, intersection, members, ordered, union
 from lab.kubernetes.kind import Kind
 from lab.kubernetes.schema import root
 from lab.kubernetes.typed import compare, field_set, merge, prune
@@ -59,6 +59,7 @@ class Owners:
     def __init__(self, entries: list[Obj] | None) -> None:
         self.sets: dict[Manager, Tree] = {}
         self.times: dict[Manager, str] = {}
+        self._before: dict[Manager, Tree] = {}
         for entry in entries or ():
             if "manager" not in entry:
                 continue
@@ -66,6 +67,7 @@ class Owners:
             self.sets[manager] = entry.get("fieldsV1", {})
             if "time" in entry:
                 self.times[manager] = entry["time"]
+        self._before.update(self.sets)
 
     def lose(self, taken: Tree, but: Manager | None) -> None:
         """Everybody but one loses these fields; who has none left is forgotten."""
@@ -97,7 +99,8 @@ class Owners:
             entry: Obj = {"manager": manager.name, "operation": manager.operation, "apiVersion": manager.api_version}
             if manager in self.times:
                 entry["time"] = self.times[manager]
-            entry |= {"fieldsType": "FieldsV1", "fieldsV1": self.sets[manager]}
+            owned = self.sets[manager]
+            entry |= {"fieldsType": "FieldsV1", "fieldsV1": owned if owned is self._before.get(manager) else ordered(owned)}
             if manager.subresource:
                 entry["subresource"] = manager.subresource
             result.append(entry)

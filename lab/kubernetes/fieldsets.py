@@ -29,6 +29,11 @@ def _fold(children: Tree, member: bool) -> Tree | None:
     return children
 
 
+def ordered(tree: Tree) -> Tree:
+    """The same set with its keys in the order in which the server writes them."""
+    return {key: ordered(tree[key]) if tree[key] else {} for key in sorted(tree)}
+
+
 def union(left: Tree, right: Tree) -> Tree:
     """What is in either. Roots: never members themselves."""
     if not left:
