@@ -140,7 +140,10 @@ class GarbageCollector:
                 self._soon(dependent)
             self._soon(uid)
         elif _wish(obj) == _ORPHAN:
-            self._queue.add(uid)
+            if _has_controller(obj):
+                self._soon(uid)
+            else:
+                self._queue.add(uid)
 
     def _soon(self, uid: str, pause: float = _PAUSE) -> None:
         self._queue.add_after(uid, pause * self._registry.clock.speed)
@@ -185,7 +188,7 @@ class GarbageCollector:
         dependents = list(self._dependents.get(uid, {}))
         for dependent in dependents:
             self._drop_owners(dependent, {uid})
-        if dependents and obj["apiVersion"].startswith(("apps/", "batch/")):
+        if dependents and _has_controller(obj):
             self._soon(uid, _LAST_LOOK)  # its controller first tells in the status that nothing is left
         else:
             self._drop_finalizer(uid, _ORPHAN)
@@ -253,6 +256,11 @@ class GarbageCollector:
 
 def _owners(obj: Obj) -> list[Obj]:
     return obj["metadata"].get("ownerReferences") or []
+
+
+def _has_controller(obj: Obj) -> bool:
+    """Whether a controller looks after objects of this kind and their dependents."""
+    return str(obj["apiVersion"]).startswith(("apps/", "batch/"))
 
 
 def _wish(obj: Obj) -> str | None:
