@@ -119,7 +119,9 @@ class Registry:
         self._name_kind(kind, new)
         new = _only(kind, old, new, subresource)
         metadata.keep(old, new)
-        if subresource != "status":  # there the rest is as it was
+        if subresource == "status":  # the rest is as it was
+            rules.apply_status_defaults(kind, new)
+        else:
             rules.apply_defaults(kind, new)
             self.admission.keep(kind, old, new)
         if subresource is None:

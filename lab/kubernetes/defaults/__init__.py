@@ -14,7 +14,7 @@ from lab.kubernetes.defaults.creation import prepare_create
 from lab.kubernetes.kind import Kind
 from lab.kubernetes.schema import Node, root
 
-__all__ = ["apply_defaults", "prepare_create"]
+__all__ = ["apply_defaults", "apply_status_defaults", "prepare_create"]
 
 Obj = dict[str, Any]
 Default = Callable[[Obj], None]
@@ -27,6 +27,18 @@ def apply_defaults(kind: Kind, obj: Obj) -> None:
     plan = _plan(root(kind), frozenset())
     if plan:
         _walk(plan, obj)
+
+
+def apply_status_defaults(kind: Kind, obj: Obj) -> None:
+    """The same for an object of which only the status is new: nothing else is looked into."""
+    plan = _plan(root(kind), frozenset())
+    if plan is None:
+        return
+    if plan.apply:
+        plan.apply(obj)
+    for name, _, inner in plan.fields:
+        if name == "status" and "status" in obj:
+            _walk(inner, obj["status"])
 
 
 class _Plan:
