@@ -102,7 +102,8 @@ class PodWorker:
                 await self._wait(None)
         finally:
             await self.kill()
-            self.volumes.remove()
+        # Removing directories takes its time, and nobody waits for it. When the lab stops, it removes all of them at once.
+        await asyncio.to_thread(self.volumes.remove)
 
     async def kill(self) -> None:
         """End everything at once: the lab stops."""
