@@ -185,8 +185,7 @@ class World:
         for number, name in enumerate(config.nodes, 1):
             address = block.node(number)
             external = address if config.external_addresses else ""
-            zone = "" if config.profile == "recorded" else NodeSpec.zone
-            specs.append(NodeSpec(name, address, external, config.node_cpu, config.node_memory, pods=config.node_pods, zone=zone))
+            specs.append(NodeSpec(name, address, external, config.node_cpu, config.node_memory, pods=config.node_pods, zone=config.node_zone))
         return specs
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:

@@ -22,6 +22,11 @@ HEADERS_PRESENT = ("etag", "last-modified")
 # Controllers write these kinds' status while requests are under way: what an answer to a write shows of it is chance.
 ROLLOUT = ("body.metadata.resourceVersion", "body.metadata.annotations.deployment.kubernetes.io/revision")
 ON_THE_MOVE = ("Deployment", "ReplicaSet", "StatefulSet", "Pod", "Scale", "PodDisruptionBudget")
+AT_ONCE_MS = 60  # events of a watch this soon are what was there when it began
+
+
+def _state(event: dict[str, Any], bindings: Bindings | None) -> Json:
+    return GONE if event["type"] == "DELETED" else canonical(outline(event["object"]), bindings)
 
 
 class Replay:
@@ -53,6 +58,7 @@ class Replay:
                 break
             await self._until(record.t_ms, record.writes or (record.streams and self._written_during(record)))
             if record.streams:
+                await self._settle(record)
                 self.streams.append(await self.transport.open(record, self.bindings))
             else:
                 await self._ask(record)
@@ -100,6 +106,23 @@ class Replay:
             except TimeoutError:
                 self.given_up.update(missing)
 
+    async def _settle(self, record: Record) -> None:
+        """Before a watch that began with what was there: waits until that is there in the same states."""
+        wanted = [event for event in record.events if event["ms"] < AT_ONCE_MS and event["type"] == "ADDED" and record.ended_by == "client"]
+        if not wanted:
+            return
+        collection = self.bindings.path(record.path.partition("?")[0])
+        deadline = time.monotonic() + self.patience
+        while time.monotonic() < deadline:
+            listed = await self.transport.get(collection) or {}
+            kind = wanted[0]["object"].get("kind")
+            there = [{"type": "ADDED", "object": {"kind": kind, **item}} for item in listed.get("items", [])]
+            trial = self.bindings.copy()
+            learn(wanted, there, trial)
+            if all(new and _state(old[-1], trial) == _state(new[-1], None) for old, new in partners(wanted, there, trial) if old):
+                return
+            await asyncio.sleep(0.04)
+
     @staticmethod
     def _recorded_until(stream: Stream, moment: int) -> list[dict[str, Any]]:
         return [event for event in stream.record.events if stream.record.t_ms + event["ms"] <= moment]
@@ -108,7 +131,7 @@ class Replay:
         """Objects whose last recorded state the lab has not shown yet: watch, uid, which state."""
         learn(recorded, stream.events, self.bindings, stream.learned)
         for event in stream.events[len(stream.outlines) :]:
-            stream.outlines.append(GONE if event["type"] == "DELETED" else canonical(outline(event["object"]), None))
+            stream.outlines.append(_state(event, None))
         at = {id(event): number for number, event in enumerate(stream.events)}
         for old, new in partners(recorded, stream.events, self.bindings):
             if old is None or old[-1]["object"].get("kind") == "Event":
@@ -116,7 +139,7 @@ class Replay:
             state = str(old[-1]["object"]["metadata"].get("uid")), len(old)
             if state in stream.reached:
                 continue
-            wanted = GONE if old[-1]["type"] == "DELETED" else canonical(outline(old[-1]["object"]), self.bindings)
+            wanted = _state(old[-1], self.bindings)
             if any(stream.outlines[at[id(one)]] == wanted for one in new or []):
                 stream.reached.add(state)
             else:
