@@ -139,7 +139,7 @@ class Node:
         else:
             self._log.info("p2p", "local node identity", identity=self.identity)
         if fresh:
-            self._log.info("p2p", "generated new identity")
+            self._log.info("p2p", "identity is new: no key was in the data folder")
         if self._container.faults.take("program", self._target, "wrong-identity"):
             self.peers.shown_identity = f"{self.identity[:-6]}111111"
 
