@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from lab.clock import Clock
 from lab.control import make_control
 from lab.faults import Faults
-from lab.kubernetes.kinds import NAMESPACE, POD
+from lab.kubernetes.kinds import NAMESPACE, POD, SERVICE_ACCOUNT
 from lab.kubernetes.registry import Registry
 
 
@@ -83,6 +83,7 @@ async def test_faults_that_make_no_sense_are_refused(site: TestClient, lab: Fake
 
 async def test_state_and_page_show_the_pods(site: TestClient, lab: FakeLab) -> None:
     lab.registry.create(NAMESPACE, {"metadata": {"name": "net"}})
+    lab.registry.create(SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "net")
     lab.registry.create(POD, {"metadata": {"name": "miner-1"}, "spec": {"containers": [{"name": "miner", "image": "busybox"}]}}, "net")
     await site.post("/faults", json={"place": "program", "target": "<b>", "effect": "crash"})
     state = await (await site.get("/state")).json()
