@@ -1,0 +1,137 @@
+"""What goes wrong ends the flow soon, with the reason and what to do; or the flow rides it out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from networks import diagnosis
+from networks.errors import CosmodromeError, Permanent, SpecError
+from tests.e2e.cluster import Target, keys_of
+
+TINY: dict[str, Any] = {"miners": 2, "bootnodes": 0, "poets": {"gateways": 1}}
+
+
+async def deploy(spec: dict[str, Any], **options: Any) -> Any:
+    from flows.deploy_network import deploy_network
+
+    return await deploy_network(spec, **options)
+
+
+async def trouble_of(network: str) -> str:
+    """The markdown artifact about what went wrong."""
+    from prefect.artifacts import Artifact
+
+    artifact = await Artifact.aget(f"{network}-trouble")
+    assert artifact is not None
+    return str(artifact.data)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What mends itself often enough is given less time to do so."""
+    monkeypatch.setattr(diagnosis, "PATIENCE", diagnosis.PATIENCE / 20)
+
+
+async def test_wrong_image(lab: Target, network: str) -> None:
+    """The reason, and the events of the pod that wanted it."""
+    lab.fault("image", "go-spacemesh-dev:nowhere", "pull-error")
+    with pytest.raises(Permanent) as caught:
+        await deploy(lab.spec(network, **TINY, images={"node": "spacemeshos/go-spacemesh-dev:nowhere"}))
+    assert "miner-1" in str(caught.value)
+    assert "cannot be pulled" in str(caught.value)
+    text = await trouble_of(network)
+    assert "check the image's name and tag" in text
+    assert "Failed to pull image" in text
+
+
+async def test_crashing_node(lab: Target, network: str) -> None:
+    """The last log lines say why the node stopped."""
+    lab.fault("program", f"{network}/miner-1", "crash", code=3, line="FATAL the proof of everything is missing")
+    with pytest.raises(Permanent, match="exit code 3"):
+        await deploy(lab.spec(network, **TINY))
+    text = await trouble_of(network)
+    assert "the proof of everything is missing" in text
+    assert "Back-off restarting failed container" in text
+
+
+async def test_unschedulable_miner(lab: Target, network: str, impatient: None) -> None:
+    """There is no room: refused before anything is made. Room that is taken meanwhile: the scheduler's own words."""
+    with pytest.raises(SpecError, match=r"poets\.count|miners\.count"):
+        await deploy({"name": network, "preset": "testnet"})
+    assert not lab.has_namespace(network)
+    # Somebody else's pods hold the host port that miner-1 needs, on every node.
+    blocker = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "blocker"},
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": {"app": "blocker"}},
+            "template": {
+                "metadata": {"labels": {"app": "blocker"}},
+                "spec": {"containers": [{"name": "c", "image": "example/pause:1", "ports": [{"containerPort": 5001, "hostPort": 5001}]}]},
+            },
+        },
+    }
+    lab.create("/apis/apps/v1/namespaces/default/deployments", blocker)
+    try:
+        with pytest.raises(Permanent) as caught:
+            await deploy(lab.spec(network, **TINY))
+    finally:
+        lab.delete("/apis/apps/v1/namespaces/default/deployments/blocker")
+    assert "didn't have free ports" in str(caught.value)
+    assert "host port" in caught.value.advice
+    assert "FailedScheduling" in await trouble_of(network)
+
+
+async def test_poet_that_refuses(lab: Target, network: str) -> None:
+    """What it said, and what it may not reach."""
+    lab.fault("program", f"{network}/poet-0", "refuse-activation", status=400, message="gateway miner-1 is out of step")
+    with pytest.raises(Permanent, match="refuses to be activated") as caught:
+        await deploy(lab.spec(network, **TINY))
+    assert "gateway miner-1 is out of step" in str(caught.value)
+    lab.no_faults()
+    report = await deploy(lab.spec(network, **TINY))
+    assert report.changes.created == 0
+
+
+@pytest.mark.parametrize(
+    ("effect", "options"),
+    [("status", {"code": 429, "retry_after": 1}), ("status", {"code": 500}), ("reset", {}), ("reset-after", {})],
+    ids=["429", "500", "reset", "reset after the work was done"],
+)
+async def test_api_server_in_trouble(lab: Target, network: str, effect: str, options: dict[str, Any]) -> None:
+    """Some requests of every kind fail: ridden out, and nothing is made twice or lost."""
+    for verb in ("GET", "PATCH", "POST"):
+        lab.fault("api", rf"^{verb} /\S*{network}", effect, times=2, after=3, **options)
+    report = await deploy(lab.spec(network, **TINY))
+    assert all(row.ready for row in report.miners)
+    assert lab.faults() == [], "there was less trouble than asked for"
+    objects = lab.objects(network)
+    assert len(keys_of(objects)) == 2
+    assert len(objects["Pod"]) == 3
+    assert (await deploy(lab.spec(network, **TINY))).changes.created == 0
+
+
+async def test_missing_right(lab: Target, network: str) -> None:
+    """The verb and the resource are named; it is not tried again and again."""
+    message = 'services is forbidden: User "ci" cannot patch resource "services" in API group "" in the namespace'
+    body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "reason": "Forbidden", "code": 403}
+    lab.fault("api", rf"^PATCH /api/v1/namespaces/{network}/services", "status", code=403, body=body)
+    with pytest.raises(Permanent, match='cannot patch resource "services"'):
+        await deploy(lab.spec(network, **TINY))
+
+
+async def test_node_ports_that_cannot_be_reached(lab: Target, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pods are ready, but not for us: said so, instead of a wait without end."""
+    from tasks.spacemesh import miners
+
+    async def unreachable(site: Any, miner: Any, pod: Any) -> str:
+        return "127.0.0.1"  # nothing of the lab listens here
+
+    monkeypatch.setattr(miners, "address_of_pod", unreachable)
+    monkeypatch.setattr(miners, "_ANSWER_SECONDS", 2)
+    with pytest.raises(CosmodromeError, match="cannot be reached from where this flow runs"):
+        await deploy(lab.spec(network, **TINY))
