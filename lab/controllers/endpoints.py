@@ -158,9 +158,7 @@ def is_headless(service: Obj) -> bool:
 
 def _shown(pod: Obj) -> tuple[Any, ...]:
     """What of a pod shows in endpoints."""
-    ready = condition(pod, "Ready") or {}
-    address, node = pod.get("status", {}).get("podIP"), pod["spec"].get("nodeName")
-    return address, is_finished(pod), ready.get("status"), ready.get("lastTransitionTime"), is_deleting(pod), labels_of(pod), node
+    return pod.get("status", {}).get("podIP"), is_finished(pod), is_ready(pod), is_deleting(pod), labels_of(pod)
 
 
 def _has_address(pod: Obj) -> bool:
