@@ -158,11 +158,11 @@ def server_side_apply(kind: Kind, live: Obj | None, applied: Obj, manager: str, 
     last = owners.sets.get(writer, {})
     mine = difference(field_set(node, applied), _UNOWNED)
     merged: Obj = merge(node, live, applied) if live is not None else applied
-    if mine:
-        owners.sets[writer] = mine
-    else:
+    if not mine:
         owners.sets.pop(writer, None)
-    if last and live is not None:
+    elif mine != last:
+        owners.sets[writer] = mine
+    if live is not None and difference(last, mine):
         merged = prune(node, merged, last, owners.all_fields())
     found = compare(node, _without_owners(live) if live else {}, _without_owners(merged))
     changed = difference(found.changed, _UNOWNED)
@@ -171,7 +171,7 @@ def server_side_apply(kind: Kind, live: Obj | None, applied: Obj, manager: str, 
     owners.lose(union(changed, found.removed), writer)
     if (changed or found.removed or live is None) and writer in owners.sets:
         owners.times[writer] = now
-    result: Obj = _without_nulls(merged)
+    result: Obj = _without_nulls(merged) if _has_null(applied) else dict(merged)
     entries = owners.entries()
     result["metadata"] = {key: value for key, value in result["metadata"].items() if key != "managedFields"}
     if entries:
@@ -204,6 +204,12 @@ def _without_owners(obj: Obj) -> Obj:
     if "managedFields" not in meta:
         return obj
     return {**obj, "metadata": {key: value for key, value in meta.items() if key != "managedFields"}}
+
+
+def _has_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(item is None or (isinstance(item, dict | list) and _has_null(item)) for item in value.values())
+    return any(isinstance(item, dict | list) and _has_null(item) for item in value)
 
 
 def _without_nulls(value: Any) -> Any:

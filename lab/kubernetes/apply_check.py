@@ -57,7 +57,6 @@ def _list_faults(node: Node, value: Any, path: str) -> Iterator[str]:
         return
     seen: set[str] = set()
     for position, item in enumerate(value):
-        step = f"[{position}]"
         if not node.atomic:
             missing = [key for key in node.keys if isinstance(item, dict) and key not in item and key not in KEY_DEFAULTS]
             if missing:
@@ -65,11 +64,14 @@ def _list_faults(node: Node, value: Any, path: str) -> Iterator[str]:
                 yield f"{path}: element {position}: {omits} (and doesn't have default value)"
                 continue
             key = item_key(node, item)
-            step = text(key)
             if key in seen:
-                yield f"{path}: duplicate entries for key {step}"
+                yield f"{path}: duplicate entries for key {text(key)}"
             seen.add(key)
-        yield from _faults(node.element or ANY, item, path + step)
+            inner = list(_faults(node.element or ANY, item, ""))
+            step = text(key) if inner else ""
+            yield from (f"{path}{step}{fault}" for fault in inner)
+        else:
+            yield from _faults(node.element or ANY, item, f"{path}[{position}]")
 
 
 _NUMBERS = ("int32", "int64", "double")
