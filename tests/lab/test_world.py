@@ -18,6 +18,9 @@ import httpx
 import psutil
 import pytest
 
+from lab.config import LabConfig
+from lab.world import World, WorldError
+
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
 
@@ -158,3 +161,32 @@ async def test_two_labs_side_by_side(tmp_path: Path) -> None:
         async with httpx.AsyncClient() as http:
             nodes = [(await http.get(f"{lab['control']}/state")).json()["nodes"][0]["addresses"]["InternalIP"] for lab in (one, two)]
         assert nodes[0] != nodes[1]
+
+
+async def test_ends_soon_though_clients_watch(tmp_path: Path) -> None:
+    async with lab_process(tmp_path, "--no-storage") as process:
+        addresses = await ready(process)
+        headers = {"Authorization": f"Bearer {addresses['token']}"}
+        async with (
+            httpx.AsyncClient(base_url=addresses["kubernetes"], headers=headers) as http,
+            http.stream("GET", "/api/v1/nodes?watch=true") as watch,
+        ):
+            lines = watch.aiter_lines()
+            assert json.loads(await anext(lines))["type"] == "ADDED"
+            process.send_signal(signal.SIGTERM)
+            assert await end(process) == (0, "")
+
+
+async def test_a_part_that_fails_ends_the_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("out of ideas")
+
+    monkeypatch.setattr("lab.world.run_controllers", broken)
+    world = World(LabConfig(storage=False, state_dir=tmp_path / "state"))
+    try:
+        await world.start()
+        with pytest.raises(WorldError, match="controllers ended: RuntimeError\\('out of ideas'\\)"):
+            await world.run()
+    finally:
+        await world.stop()
+    assert list(tmp_path.iterdir()) == []
