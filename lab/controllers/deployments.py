@@ -73,7 +73,8 @@ class DeploymentController(Controller):
         sets = claim(self.registry, DEPLOYMENT, found, REPLICA_SET, candidates, selector)
         pods = {uid_of(one): self._pods.get(uid_of(one)) for one in sets}
         since = self._since_progress(found)
-        Rollout(self.registry, self._recorder, clone(found), sets, pods, since).run()
+        own = {**found, "metadata": clone(found["metadata"]), "status": clone(found.get("status", {}))}
+        Rollout(self.registry, self._recorder, own, sets, pods, since).run()
         self._look_again(key, found, since)
 
     def _since_progress(self, deployment: Obj) -> float:

@@ -21,8 +21,13 @@ Obj = dict[str, Any]
 Pods = dict[str, list[Obj]]  # by the uid of their replica set
 
 
+def _own(replica_set: Obj) -> Obj:
+    """A replica set with metadata and spec of its own, to change; what is deeper is shared."""
+    return {**replica_set, "metadata": clone(replica_set["metadata"]), "spec": dict(replica_set["spec"])}
+
+
 class Rollout:
-    """A deployment (a copy, ours to change), its replica sets and their pods."""
+    """A deployment (with metadata and status that are ours to change), its replica sets and their pods."""
 
     def __init__(self, registry: Registry, recorder: Recorder, deployment: Obj, sets: list[Obj], pods: Pods, since_progress: float) -> None:
         self.registry = registry
@@ -64,7 +69,7 @@ class Rollout:
 
     def _renew(self, new: Obj, number: int) -> Obj:
         """Give an existing replica set its place as the newest."""
-        changed = clone(new)
+        changed = _own(new)
         ready_seconds = self.spec.get("minReadySeconds", 0)
         if rev.set_annotations(self.deployment, changed, number, exists=True) or new["spec"].get("minReadySeconds", 0) != ready_seconds:
             if ready_seconds:
@@ -262,7 +267,7 @@ class Rollout:
     def _scale(self, replica_set: Obj, size: int, quiet: bool = False) -> bool:
         """Write a replica set's size; says whether it changed."""
         before = rev.wanted(replica_set)
-        changed = clone(replica_set)
+        changed = _own(replica_set)
         changed["spec"]["replicas"] = size
         noted = rev.set_size_annotations(self.deployment, changed)
         if size == before and not (quiet and noted):
