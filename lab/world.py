@@ -172,8 +172,8 @@ class World:
         self._certificates = make_certificates("127.0.0.1", first)
         self.requests = app[REQUESTS]
         runner = await self._run_app(app)
-        self._urls["kubernetes"] = url = await self._listen(runner, "Kubernetes API", 0)
-        self._urls["kubernetes_tls"] = await self._listen(runner, "Kubernetes API", self.config.port, self._certificates.context)
+        self._urls["kubernetes"] = url = await self._listen(runner, "Kubernetes API", self.config.port)
+        self._urls["kubernetes_tls"] = await self._listen(runner, "Kubernetes API over TLS", 0, self._certificates.context)
         seed_cluster(self.registry, self.config.storage_class, first, int(url.rpartition(":")[2]))
         kubelet.register()
         self._spawn("controllers", run_controllers(self.registry, self.faults))
