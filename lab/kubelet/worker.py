@@ -36,7 +36,7 @@ _JITTER = 1.12  # a kubelet comes a little later than it must
 _REMOVAL = 0.4  # between the last status and the end of the object
 _LEAST_GRACE = 2.0
 _MOUNT_RETRY, _LONGEST_MOUNT_RETRY = 0.5, 122.0
-_LEAST_REAL_GRACE = 0.5  # real seconds: however fast the lab, processes get the time they need to end
+_LEAST_REAL_GRACE = 0.25  # real seconds: however fast the lab, processes get the time they need to end
 
 
 class _Interrupted(Exception):
