@@ -56,6 +56,8 @@ class Admission:
         """Add to a changed object what depends on the cluster."""
         if kind is NAMESPACE:
             _name_label(new)
+        elif kind is POD:
+            pod_admission.add_tolerations(new)
 
     def keep(self, kind: Kind, old: Obj, new: Obj) -> None:
         """Take over from the old object what the server alone decides."""

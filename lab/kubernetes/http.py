@@ -138,7 +138,7 @@ class ApiServer:
             raise bad_request("Namespace parameter required.")
         self._check_scope(kind, call)
         self._check_timeout(call)
-        form = negotiate(accept, call.watch)
+        form = negotiate(accept, call.watch, target.subresource == "log")
         if call.method in ("POST", "PUT", "PATCH", "DELETE"):
             await _read_body(call)
         if kind is ENDPOINTS:

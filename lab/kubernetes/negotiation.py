@@ -50,13 +50,14 @@ def _quality(parameters: dict[str, str]) -> float:
 
 
 @lru_cache(maxsize=512)
-def negotiate(accept: str, watch: bool = False) -> Form:
-    """The form for an Accept header; 406 when there is none."""
+def negotiate(accept: str, watch: bool = False, log: bool = False) -> Form:
+    """The form for an Accept header; 406 when there is none. A log is routed as text, but asks for a form of its (possible) Status."""
     clauses = _clauses(accept) or [("*/*", {})]
     usable = False
     for media, parameters in clauses:
         encoding: Encoding | None = "json" if media in _JSON else "yaml" if media in _YAML else None
         if encoding is None:
+            usable = usable or (log and media == "text/plain")
             continue
         usable = True
         shape = _shape(parameters)
@@ -64,7 +65,8 @@ def negotiate(accept: str, watch: bool = False) -> Form:
             return Form(encoding, shape[0], shape[1], parameters.get("pretty") in ("1", "true"))
     if usable:
         raise ApiError(406, f"only the following media types are accepted: {_STREAMS if watch else _ALL}", "NotAcceptable")
-    raise ApiError(406, f"406: Not Acceptable\n\nAvailable representations: {_ALL}, {_STREAMS}", "NotAcceptable", {})
+    representations = f"text/plain, {_ALL}" if log else f"{_ALL}, {_STREAMS}"
+    raise ApiError(406, f"406: Not Acceptable\n\nAvailable representations: {representations}", "NotAcceptable", {})
 
 
 def _shape(parameters: dict[str, str]) -> tuple[Shape, str] | None:

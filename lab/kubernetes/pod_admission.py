@@ -24,7 +24,7 @@ def admit(registry: Registry, pod: Obj) -> None:
     _default_resources(registry, pod)
     _service_account(registry, pod)
     _priority(registry, pod)
-    _tolerations(pod)
+    add_tolerations(pod)
 
 
 def _containers(pod: Obj) -> Iterator[Obj]:
@@ -80,7 +80,8 @@ def _priority(registry: Registry, pod: Obj) -> None:
     spec.setdefault("preemptionPolicy", (found or {}).get("preemptionPolicy", "PreemptLowerPriority"))
 
 
-def _tolerations(pod: Obj) -> None:
+def add_tolerations(pod: Obj) -> None:
+    """Pods leave a lost node after some minutes; also after an update that took these tolerations away."""
     tolerations = pod["spec"].setdefault("tolerations", [])
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
         if not any(_tolerates(one, key) for one in tolerations):
@@ -147,4 +148,3 @@ def _beyond(resources: Obj, limit: Obj) -> Iterator[str]:
             yield f"{text}, but limit is {limits[name]}"
         elif name in requests and parse(requests[name]) > parse(most):
             yield f"{text}, but request is {requests[name]}"
-
