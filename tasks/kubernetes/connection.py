@@ -75,8 +75,10 @@ class Connection:
                 return items, str(page["metadata"]["resourceVersion"])
             query["continue"] = following
 
-    async def apply(self, kind: Kind, obj: Obj) -> tuple[Obj, bool]:
+    async def apply(self, kind: Kind, obj: Obj) -> tuple[Obj, bool | None]:
         """Server-side apply: gives the object as it now is, and whether it was created. Safe to repeat.
+
+        None when nobody can tell: an earlier attempt's answer got lost, and it may have been that one.
 
         Conflicts are forced: a field that the plan names is ours, as for every controller; fields that it does not name stay whosever they are.
         """
@@ -85,7 +87,7 @@ class Connection:
         path = kind.path(meta.get("namespace"), meta["name"])
         request = _Request("PATCH", path, f"apply {kind.kind} {meta['name']}", query, obj, _APPLY)
         status, text = await self._send(request)
-        return _loads(text), status == 201
+        return _loads(text), True if status == 201 else None if request.lost else False
 
     async def create(self, kind: Kind, obj: Obj) -> Obj:
         """Make an object that is not there yet. AlreadyThere when it is; Unsure when the answer got lost: then read it."""
@@ -161,14 +163,18 @@ class Connection:
                 response = await self._open(request)
                 text = await response.text()
             except _LOST as lost:
-                if not request.repeatable and not isinstance(lost, aiohttp.ClientConnectorError):
-                    raise Unsure(what, why=_say(lost)) from None
+                if not isinstance(lost, aiohttp.ClientConnectorError):
+                    request.lost.append(_say(lost))
+                    if not request.repeatable:
+                        raise Unsure(what, why=_say(lost)) from None
                 raise Transient(what, why=_say(lost), advice=f"check that {self.name} can be reached from where the flow runs") from None
         if 200 <= response.status < 300:
             return response.status, text
         error = translate(response.status, text, response.headers, request.what)
-        if not request.repeatable and response.status >= 500:
-            raise Unsure(error.what, why=error.why)
+        if response.status >= 500:
+            request.lost.append(error.why)
+            if not request.repeatable:
+                raise Unsure(error.what, why=error.why)
         raise error
 
     async def _open(self, request: _Request, limits: aiohttp.ClientTimeout = _USUAL_LIMITS) -> aiohttp.ClientResponse:
@@ -194,6 +200,7 @@ class _Request:
     content_type: str = JSON
     accept: str = JSON
     repeatable: bool = True  # whether it may be sent again when nobody knows if it was carried out
+    lost: list[str] = field(default_factory=list)  # attempts of which nobody knows
 
 
 def _say(error: BaseException) -> str:

@@ -96,6 +96,8 @@ async def ensure_objects(k8s: Connection, objects: Iterable[Obj], present: Prese
     async def ensure(obj: Obj) -> Obj:
         before = present.before(obj)
         after, created = await k8s.apply(kind_of(obj), obj)
+        if created is None:  # an attempt's answer got lost: what was not there before is new
+            created = before is None
         same = before is not None and same_to_us(before, after)
         tally.note(after, Outcome.CREATED if created else Outcome.UNCHANGED if same else Outcome.CHANGED)
         present.remember(after)

@@ -35,6 +35,7 @@ class Checked:
     plan: NetworkPlan
     nodes: tuple[WorkerNode, ...]
     up_before: frozenset[str]
+    namespace: Obj | None  # as it was, if it was there
 
 
 @task(
@@ -50,7 +51,7 @@ async def check_before_spending(k8s: Connection, network: SpacemeshNetwork, run_
     """The plan. SpecError or Permanent, with what to do, when it cannot be carried out."""
     settings = resolve(network)
     config = await fetch_node_config(network.node_config)
-    record = await find_record(k8s, settings.namespace, settings.name)
+    namespace, record = await find_record(k8s, settings.namespace, settings.name)
     nodes, seen_all = await worker_nodes(k8s, settings.name)
     if not seen_all:
         logger().warning("these credentials may not list the pods of other namespaces: what is free on the worker nodes is a guess")
@@ -62,20 +63,23 @@ async def check_before_spending(k8s: Connection, network: SpacemeshNetwork, run_
     up = await miners_up(k8s, plan) if plan.resumed else frozenset()
     if too_late := plan.genesis_missed(datetime.now(UTC), len(plan.miners) - len(up)):
         raise too_late
-    return Checked(plan, nodes, up)
+    return Checked(plan, nodes, up, namespace)
 
 
-async def find_record(k8s: Connection, namespace: str, network: str) -> NetworkRecord | None:
-    """What was fixed when the network was begun; None when it was not. Permanent when the namespace is somebody else's, or on its way out."""
+async def find_record(k8s: Connection, namespace: str, network: str) -> tuple[Obj | None, NetworkRecord | None]:
+    """The network's namespace, and what was fixed when the network was begun; None for what is not there.
+
+    Permanent when the namespace is somebody else's, or on its way out.
+    """
     try:
         found = await k8s.get(NAMESPACE, None, namespace)
     except NotThere:
-        return None
+        return None, None
     check_namespace(found, network)
     try:
-        return read_record(await k8s.get(CONFIG_MAP, namespace, RECORD_NAME))
+        return found, read_record(await k8s.get(CONFIG_MAP, namespace, RECORD_NAME))
     except NotThere:
-        return None
+        return found, None
 
 
 def check_namespace(namespace: Obj, network: str) -> None:

@@ -13,7 +13,7 @@ from networks.spacemesh.plan import Facts, MinerPlan, NetworkPlan, PoetPlan, mak
 from networks.spacemesh.record import RECORD_NAME, read_record
 from tasks.kubernetes.connection import Connection
 from tasks.kubernetes.ensure import Present, Tally, create_once, ensure_objects, look_around
-from tasks.kubernetes.kinds import CONFIG_MAP, NAMESPACE, NODE, Obj
+from tasks.kubernetes.kinds import CONFIG_MAP, NODE, Obj
 from tasks.kubernetes.nodes import as_worker_node
 from tasks.reporting import Progress, logger
 from tasks.retrying import worth_retrying
@@ -89,10 +89,9 @@ class RunningMiner:
 async def ensure_site(k8s: Connection, network: SpacemeshNetwork, checked: Checked, ready_within: float) -> Site:
     """Everything that the stages need."""
     plan = checked.plan
-    present = Present()
-    if plan.resumed:
-        present = await look_around(k8s, plan.namespace, labels.selector(plan.name))
-        present.remember(await k8s.get(NAMESPACE, None, plan.namespace))
+    present = await look_around(k8s, plan.namespace, labels.selector(plan.name)) if plan.resumed else Present()
+    if checked.namespace:
+        present.remember(checked.namespace)
     tally = Tally()
     namespace, *others = plan.base_objects()
     await ensure_objects(k8s, [namespace], present, tally)

@@ -90,7 +90,7 @@ class Target:
     def faults(self) -> list[Obj]:
         """Troubles that were asked for and have not happened (often enough) yet."""
         assert self.lab
-        listed: list[Obj] = httpx.get(f"{self.lab.control}/faults", trust_env=False, timeout=10).json()
+        listed: list[Obj] = httpx.get(f"{self.lab.control}/faults", trust_env=False, timeout=10).json()["faults"]
         return listed
 
     def no_faults(self) -> None:

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from networks import diagnosis
 from networks.errors import CosmodromeError, Permanent, SpecError
+from tasks.spacemesh import checks
 from tests.e2e.cluster import Target, keys_of
 
 TINY: dict[str, Any] = {"miners": 2, "bootnodes": 0, "poets": {"gateways": 1}}
+
+
+# Somebody else's pods, which hold the host port that miner-1 needs, on every node.
+BLOCKER = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "blocker"},
+    "spec": {
+        "replicas": 3,
+        "selector": {"matchLabels": {"app": "blocker"}},
+        "template": {
+            "metadata": {"labels": {"app": "blocker"}},
+            "spec": {"containers": [{"name": "c", "image": "example/pause:1", "ports": [{"containerPort": 5001, "hostPort": 5001}]}]},
+        },
+    },
+}
 
 
 async def deploy(spec: dict[str, Any], **options: Any) -> Any:
@@ -56,27 +75,25 @@ async def test_crashing_node(lab: Target, network: str) -> None:
     assert "Back-off restarting failed container" in text
 
 
-async def test_unschedulable_miner(lab: Target, network: str, impatient: None) -> None:
-    """There is no room: refused before anything is made. Room that is taken meanwhile: the scheduler's own words."""
+async def test_no_room(lab: Target, network: str) -> None:
+    """Seen before anything is made."""
     with pytest.raises(SpecError, match=r"poets\.count|miners\.count"):
         await deploy({"name": network, "preset": "testnet"})
     assert not lab.has_namespace(network)
-    # Somebody else's pods hold the host port that miner-1 needs, on every node.
-    blocker = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "blocker"},
-        "spec": {
-            "replicas": 3,
-            "selector": {"matchLabels": {"app": "blocker"}},
-            "template": {
-                "metadata": {"labels": {"app": "blocker"}},
-                "spec": {"containers": [{"name": "c", "image": "example/pause:1", "ports": [{"containerPort": 5001, "hostPort": 5001}]}]},
-            },
-        },
-    }
-    lab.create("/apis/apps/v1/namespaces/default/deployments", blocker)
+
+
+async def test_unschedulable_miner(lab: Target, network: str, impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room that is taken between the look and the deployment: the scheduler's own words, and what to do."""
+    real = checks.worker_nodes
+
+    async def before_others_came(*arguments: Any) -> Any:
+        nodes, seen = await real(*arguments)
+        return tuple(replace(node, taken_ports=frozenset()) for node in nodes), seen
+
+    monkeypatch.setattr(checks, "worker_nodes", before_others_came)
+    lab.create("/apis/apps/v1/namespaces/default/deployments", BLOCKER)
     try:
+        await pods_running(lab, "default", 3)
         with pytest.raises(Permanent) as caught:
             await deploy(lab.spec(network, **TINY))
     finally:
@@ -84,6 +101,13 @@ async def test_unschedulable_miner(lab: Target, network: str, impatient: None) -
     assert "didn't have free ports" in str(caught.value)
     assert "host port" in caught.value.advice
     assert "FailedScheduling" in await trouble_of(network)
+
+
+async def pods_running(target: Target, namespace: str, count: int) -> None:
+    """Until so many pods have found a place."""
+    async with asyncio.timeout(30):
+        while sum("nodeName" in pod["spec"] for pod in target.objects(namespace, "Pod")["Pod"]) < count:
+            await asyncio.sleep(0.1)
 
 
 async def test_poet_that_refuses(lab: Target, network: str) -> None:
@@ -105,7 +129,7 @@ async def test_poet_that_refuses(lab: Target, network: str) -> None:
 async def test_api_server_in_trouble(lab: Target, network: str, effect: str, options: dict[str, Any]) -> None:
     """Some requests of every kind fail: ridden out, and nothing is made twice or lost."""
     for verb in ("GET", "PATCH", "POST"):
-        lab.fault("api", rf"^{verb} /\S*{network}", effect, times=2, after=3, **options)
+        lab.fault("api", rf"^{verb} /\S*{network}", effect, times=2, after=1, **options)
     report = await deploy(lab.spec(network, **TINY))
     assert all(row.ready for row in report.miners)
     assert lab.faults() == [], "there was less trouble than asked for"
