@@ -8,6 +8,7 @@ from typing import Protocol
 from lab.controllers.deployments import DeploymentController
 from lab.controllers.disruption import DisruptionController
 from lab.controllers.endpoints import EndpointsController
+from lab.controllers.ephemeral_volumes import EphemeralVolumeController
 from lab.controllers.events import EventExpiry
 from lab.controllers.garbage import GarbageCollector
 from lab.controllers.namespaces import NamespaceContentController, NamespaceController
@@ -34,6 +35,7 @@ def controllers(registry: Registry, faults: Faults | None = None) -> list[Runs]:
         ReplicaSetController(registry),
         Scheduler(registry),
         EndpointsController(registry),
+        EphemeralVolumeController(registry),
         VolumeController(registry),
         VolumeProtection(registry),
         DisruptionController(registry),

@@ -77,7 +77,7 @@ class Filters:
         for name in claims_of(self.pod):
             claim = self._registry.find(PVC, self.pod["metadata"]["namespace"], name)
             if claim is None:
-                raise Unschedulable(f'persistentvolumeclaim "{name}" not found')
+                raise Unschedulable(self._missing(name))
             if "deletionTimestamp" in claim["metadata"]:
                 raise Unschedulable(f'persistentvolumeclaim "{name}" is being deleted')
             if claim["status"].get("phase") == "Lost":
@@ -86,6 +86,13 @@ class Filters:
         if any(not is_bound(claim) and not self._waits_for_consumer(claim) for claim in claims):
             raise Unschedulable("pod has unbound immediate PersistentVolumeClaims")
         return claims
+
+    def _missing(self, name: str) -> str:
+        meta = self.pod["metadata"]
+        made_for_it = any("ephemeral" in one and name == f"{meta['name']}-{one['name']}" for one in self.pod["spec"]["volumes"])
+        if made_for_it:
+            return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
+        return f'persistentvolumeclaim "{name}" not found'
 
     def _class_of(self, claim: Obj) -> Obj | None:
         name = claim["spec"].get("storageClassName")

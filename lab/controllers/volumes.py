@@ -21,6 +21,7 @@ SELECTED_NODE = "volume.kubernetes.io/selected-node"
 _COMPLETED = "pv.kubernetes.io/bind-completed"
 _BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+_PROVISIONER_NOTES = ("volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-provisioner")
 _PVC_FINALIZER = "kubernetes.io/pvc-protection"
 _PV_FINALIZER = "kubernetes.io/pv-protection"
 
@@ -198,14 +199,16 @@ class VolumeController(Controller):
         provisioner = storage_class["provisioner"]
         if provisioner == "kubernetes.io/no-provisioner":
             return
-        if provisioner != PROVISIONER:
-            message = (
-                f"Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually by the system administrator. "
-                "If volume creation is delayed, please verify that the provisioner is running and correctly registered."
-            )
-            self._say(claim, "Normal", "ExternalProvisioning", message)
-            return
-        self._make_volume(claim, storage_class)
+        message = (
+            f"Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually by the system administrator. "
+            "If volume creation is delayed, please verify that the provisioner is running and correctly registered."
+        )
+        self._say(claim, "Normal", "ExternalProvisioning", message)
+        notes = {key: provisioner for key in _PROVISIONER_NOTES}
+        meta = claim["metadata"]
+        claim = self.registry.modify(PVC, meta["namespace"], meta["name"], lambda some: some["metadata"].setdefault("annotations", {}).update(notes))
+        if provisioner == PROVISIONER:
+            self._make_volume(claim, storage_class)
 
     def _make_volume(self, claim: Obj, storage_class: Obj) -> None:
         meta, spec = claim["metadata"], claim["spec"]

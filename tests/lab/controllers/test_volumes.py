@@ -123,10 +123,24 @@ async def test_the_labs_own_class_makes_a_volume_for_the_first_pod_and_takes_it_
         (volume_,) = lab.registry.list(PV)
         assert volume_["metadata"]["name"] == f"pvc-{made['metadata']['uid']}"
         assert lab.registry.get(PVC, "demo", "data")["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == "node1"
-        assert {"WaitForFirstConsumer", "Provisioning", "ProvisioningSucceeded", "Scheduled"} == set(reasons(lab))
+        assert {"WaitForFirstConsumer", "ExternalProvisioning", "Provisioning", "ProvisioningSucceeded", "Scheduled"} == set(reasons(lab))
         lab.registry.delete(PVC, "demo", "data")
         await lab.settle()
         assert phase(lab, PVC, "data") == "Bound"  # still in use
+        lab.registry.delete(POD, "demo", "user")
+        await lab.until(lambda: not lab.registry.list(PVC, "demo") and not lab.registry.list(PV))
+
+
+async def test_an_ephemeral_volume_has_a_claim_that_goes_with_its_pod() -> None:
+    async with cluster() as lab:
+        lab.registry.create(STORAGE_CLASS, standard_storage_class())
+        wish = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "standard"}
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": wish}
+        user(lab, volumes=[{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}])
+        await lab.until(lambda: lab.registry.get(POD, "demo", "user")["status"]["phase"] == "Running")
+        made = lab.registry.get(PVC, "demo", "user-scratch")
+        assert made["metadata"]["labels"] == {"a": "b"}
+        assert made["metadata"]["ownerReferences"][0]["kind"] == "Pod"
         lab.registry.delete(POD, "demo", "user")
         await lab.until(lambda: not lab.registry.list(PVC, "demo") and not lab.registry.list(PV))
 
