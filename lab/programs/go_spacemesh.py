@@ -19,7 +19,7 @@ from typing import Any
 
 from lab.programs.flags import FlagError, Parsed, parse
 from lab.programs.listeners import Listeners
-from lab.programs.program import Container
+from lab.programs.program import Container, wait
 from lab.programs.spacemesh.api import NodeApi, serve_pprof
 from lab.programs.spacemesh.config import FLAGS, ConfigError, NodeConfig, read_config
 from lab.programs.spacemesh.identity import load_identity
@@ -189,9 +189,8 @@ class Node:
                 self._log.warning("p2p", "not connected: no bootnode answers", bootnodes=len(self.config.bootnodes))
             before = connected
             self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                # A lost peer is called again soon, an unreachable one only after a while.
-                await asyncio.wait_for(self._changed.wait() if connected else asyncio.Event().wait(), self._container.clock.real(RETRY_SECONDS))
+            # A lost peer is called again soon, an unreachable one only after a while.
+            await wait(self._changed if connected else asyncio.Event(), self._container.clock.real(RETRY_SECONDS))
 
     def _has_sources(self) -> bool:
         """Whether it can know the network's state: from peers, or because it was there from the beginning."""
@@ -239,9 +238,7 @@ class Node:
 
     async def _pause(self, real_seconds: float) -> bool:
         """Wait; True when the container is to stop."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._container.stopping.wait(), real_seconds)
-        return self._container.stopping.is_set()
+        return await wait(self._container.stopping, real_seconds)
 
     def _crash(self) -> int | None:
         fault = self._container.faults.take("program", self._target, "crash")

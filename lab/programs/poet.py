@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import math
 import re
@@ -25,7 +24,7 @@ from aiohttp import web
 
 from lab.programs.flags import Flag, FlagError, Parsed, parse
 from lab.programs.listeners import HttpHandler, Listeners
-from lab.programs.program import Container
+from lab.programs.program import Container, wait
 from lab.programs.spacemesh.gateways import connect
 from lab.programs.spacemesh.identity import load_key
 
@@ -143,8 +142,7 @@ class PoetServer:
             if fault:
                 self._log("error", str(fault.options.get("line", "panic: runtime error: invalid memory address or nil pointer dereference")))
                 return int(fault.options.get("code", 2))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), 1.0)
+            await wait(stopping, 1.0)
         self._log("info", "Received shutdown signal")
         return 0
 

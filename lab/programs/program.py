@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,3 +81,11 @@ class Program(Protocol):
     async def run(self, container: Container) -> int:
         """Run until done; give the exit code. Return soon after `container.stopping` is set. May raise StartError, OutOfMemory."""
         ...
+
+
+async def wait(event: asyncio.Event, real_seconds: float) -> bool:
+    """Wait for an event for at most so long; whether it is set. (asyncio.wait_for loses a cancellation that comes together with the event.)"""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(real_seconds):
+            await event.wait()
+    return event.is_set()

@@ -81,11 +81,11 @@ class Run:
         return str(await self.until(lambda: next((line for line in self.lines if part in line), None), part))
 
     async def stop(self) -> int | None:
-        """SIGTERM; gives the exit code."""
+        """SIGTERM; gives the exit code. A program that does not listen is a failure."""
         self.container.stopping.set()
-        with contextlib.suppress(asyncio.CancelledError):
-            return await asyncio.wait_for(self.task, 10)
-        return None
+        await asyncio.wait({self.task}, timeout=10)
+        assert self.task.done(), "the program does not end"
+        return None if self.task.cancelled() else self.task.result()
 
     async def kill(self) -> None:
         """SIGKILL."""

@@ -34,7 +34,8 @@ async def get(run: Run, path: str) -> httpx.Response:
         return await http.get(f"http://{run.ip}:5000{path}")
 
 
-async def test_is_activated_once_by_gateways_that_answer(tmp_path: Path) -> None:
+async def test_is_activated_once_by_gateways_that_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.programs.poet.CONNECT_FLOOR", 0.5)
     async with machine(tmp_path) as lab:
         poet = await start(lab)
         before = await get(poet, "/v1/info")
