@@ -13,7 +13,7 @@ from lab.kubernetes.kind import Kind
 from lab.kubernetes.validation import jobs, others, workloads
 from lab.kubernetes.validation.faults import Faults
 from lab.kubernetes.validation.metadata import check_metadata, check_metadata_update
-from lab.kubernetes.validation.pods import check_pod_spec, check_pod_update
+from lab.kubernetes.validation.pods import check_pod_spec, check_pod_update, check_resize
 
 Obj = dict[str, Any]
 Check = Callable[[Obj, Faults], None]
@@ -39,6 +39,9 @@ def check_update(kind: Kind, old: Obj, new: Obj, subresource: str | None) -> lis
     if subresource == "status":
         if check := STATUS_CHECKS.get(key):
             check(new, faults)
+        return faults.found
+    if subresource == "resize" and key == ("", "Pod"):
+        check_resize(old, new, faults)
         return faults.found
     if subresource not in (None, "scale") or _same_content(old, new):
         return faults.found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.kubernetes.defaults.pods import qos_class
 from lab.kubernetes.gotext import Struct
 from lab.kubernetes.validation.containers import check_containers
 from lab.kubernetes.validation.faults import Faults
@@ -149,6 +150,13 @@ def check_pod_update(old: Obj, new: Obj, path: str, faults: Faults) -> None:
         allowed["terminationGracePeriodSeconds"] = old["terminationGracePeriodSeconds"]
     if _plain(allowed) != _plain(old):
         faults.forbidden(path, MAY_CHANGE)
+
+
+def check_resize(old: Obj, new: Obj, faults: Faults) -> None:
+    """A running pod may get other resources, but stays in its class."""
+    before = (old.get("status") or {}).get("qosClass")
+    if before and qos_class(new["spec"]) != before:
+        faults.invalid("spec", before, "Pod QOS Class may not change as a result of resizing")
 
 
 def _plain(spec: Obj) -> Obj:
