@@ -143,7 +143,8 @@ async def _connect(host: str, port: int, seconds: float, hanging: bool) -> tuple
         await asyncio.sleep(seconds)
         raise ProbeFailed(f"dial tcp {host}:{port}: i/o timeout")
     try:
-        return await asyncio.wait_for(asyncio.open_connection(host, port, limit=_BODY_LIMIT), seconds)
+        async with asyncio.timeout(seconds):  # never wait_for: it loses a cancellation that comes together with the result
+            return await asyncio.open_connection(host, port, limit=_BODY_LIMIT)
     except TimeoutError:
         raise ProbeFailed(f"dial tcp {host}:{port}: i/o timeout") from None
     except OSError as error:
@@ -168,7 +169,8 @@ async def _http(container: Container, get: Obj, seconds: float, spec: Obj) -> No
     headers |= {header["name"]: header["value"] for header in get.get("httpHeaders") or ()}
     try:
         writer.write(f"GET {path} HTTP/1.1\r\n{''.join(f'{name}: {value}{chr(13)}{chr(10)}' for name, value in headers.items())}\r\n".encode())
-        line = await asyncio.wait_for(reader.readline(), seconds)
+        async with asyncio.timeout(seconds):
+            line = await reader.readline()
         status = int(line.split()[1])
     except TimeoutError:
         raise ProbeFailed(f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)') from None
@@ -206,7 +208,8 @@ async def _grpc(container: Container, probe: Obj, seconds: float) -> None:
     try:
         method = UnaryUnaryMethod(channel, "/grpc.health.v1.Health/Check", bytes, bytes)
         request = b"\x0a" + bytes([len(service)]) + service if service else b""
-        answer = await asyncio.wait_for(method(request), seconds)
+        async with asyncio.timeout(seconds):
+            answer = await method(request)
     except (TimeoutError, OSError, StreamTerminatedError):
         raise ProbeFailed(f'timeout: failed to connect service "{host}:{port}" within {seconds}s: context deadline exceeded') from None
     except GRPCError as error:

@@ -57,7 +57,8 @@ class Process:
         """The exit code, once the output is read too; 128 and more is a signal."""
         code = await asyncio.shield(self.exited)
         with contextlib.suppress(TimeoutError):  # somebody in the background may hold the pipe
-            await asyncio.wait_for(self._drained.wait(), 0.2)
+            async with asyncio.timeout(0.2):
+                await self._drained.wait()
         self.close()
         return code if code >= 0 else 128 - code
 
@@ -196,7 +197,8 @@ class ShellProgram:
         except OSError as error:
             return 126, str(error).encode()
         try:
-            code = await asyncio.wait_for(other.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                code = await other.wait()
         finally:
             other.signal(signal.SIGKILL)
             other.close()
