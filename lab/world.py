@@ -176,7 +176,7 @@ class World:
         self._urls["kubernetes_tls"] = await self._listen(runner, "Kubernetes API over TLS", 0, self._certificates.context)
         seed_cluster(self.registry, self.config.storage_class, first, int(url.rpartition(":")[2]))
         kubelet.register()
-        self._spawn("controllers", run_controllers(self.registry, self.faults))
+        self._spawn("controllers", run_controllers(self.registry, self.faults, self._certificates.authority.decode()))
         self._endings.append(kubelet.stop)
         self._spawn("kubelet", kubelet.run())
 

@@ -27,10 +27,10 @@ class Runs(Protocol):
         """Work until cancelled."""
 
 
-def controllers(registry: Registry, faults: Faults | None = None) -> list[Runs]:
+def controllers(registry: Registry, faults: Faults | None = None, root_certificate: str = "") -> list[Runs]:
     """Every controller of the lab, and its scheduler."""
     return [
-        NamespaceContentController(registry),
+        NamespaceContentController(registry, root_certificate),
         DeploymentController(registry),
         ReplicaSetController(registry),
         Scheduler(registry),
@@ -47,8 +47,8 @@ def controllers(registry: Registry, faults: Faults | None = None) -> list[Runs]:
     ]
 
 
-async def run_controllers(registry: Registry, faults: Faults | None = None) -> None:
-    """Run them until cancelled."""
+async def run_controllers(registry: Registry, faults: Faults | None = None, root_certificate: str = "") -> None:
+    """Run them until cancelled. The certificate (PEM) is what pods are given to know the API server by."""
     async with asyncio.TaskGroup() as tasks:
-        for one in controllers(registry, faults):
+        for one in controllers(registry, faults, root_certificate):
             tasks.create_task(one.run(), name=type(one).__name__)

@@ -21,14 +21,16 @@ _ROOT_CA_NOTE = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or "
     "kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."
 )
-# The lab speaks plain HTTP on loopback: there is a certificate to look at, but nothing that it could vouch for.
-_ROOT_CA_TEXT = "-----BEGIN CERTIFICATE-----\nbGFi\n-----END CERTIFICATE-----\n"
 
 
 class NamespaceContentController(Controller):
     """Gives each namespace its default service account and root certificate, and gives them back when somebody deletes them."""
 
     watches = (NAMESPACE, SERVICE_ACCOUNT, CONFIG_MAP)
+
+    def __init__(self, registry: Registry, root_certificate: str = "") -> None:
+        super().__init__(registry)
+        self._root_certificate = root_certificate
 
     def on_event(self, event: Event) -> None:
         """A new namespace, or the loss of what it was born with."""
@@ -49,7 +51,7 @@ class NamespaceContentController(Controller):
         if self.registry.find(SERVICE_ACCOUNT, key[1], "default") is None:
             account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": key[1]}}
             self.registry.create(SERVICE_ACCOUNT, account, key[1])
-        data = {"ca.crt": _ROOT_CA_TEXT}
+        data = {"ca.crt": self._root_certificate}
         present = self.registry.find(CONFIG_MAP, key[1], _ROOT_CA)
         context = Context(SYSTEM.user, SYSTEM.groups, manager="kube-controller-manager")
         if present is None:

@@ -23,14 +23,14 @@ async def test_a_namespace_has_its_account_and_certificate_and_gets_them_back() 
         lab.namespace("fresh")
         await lab.settle()
         first = lab.registry.get(SERVICE_ACCOUNT, "fresh", "default")
-        assert "ca.crt" in lab.registry.get(CONFIG_MAP, "fresh", "kube-root-ca.crt")["data"]
+        assert lab.registry.get(CONFIG_MAP, "fresh", "kube-root-ca.crt")["data"] == {"ca.crt": "a certificate"}
         lab.registry.delete(SERVICE_ACCOUNT, "fresh", "default")
         lab.registry.delete(CONFIG_MAP, "fresh", "kube-root-ca.crt")
         await lab.settle()
         assert lab.registry.get(SERVICE_ACCOUNT, "fresh", "default")["metadata"]["uid"] != first["metadata"]["uid"]
         lab.registry.modify(CONFIG_MAP, "fresh", "kube-root-ca.crt", lambda one: one.update(data={}))
         await lab.settle()
-        assert "ca.crt" in lab.registry.get(CONFIG_MAP, "fresh", "kube-root-ca.crt")["data"]
+        assert lab.registry.get(CONFIG_MAP, "fresh", "kube-root-ca.crt")["data"] == {"ca.crt": "a certificate"}
 
 
 async def test_an_empty_namespace_stays_five_seconds() -> None:

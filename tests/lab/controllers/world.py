@@ -118,7 +118,7 @@ async def cluster(speed: float = 100, nodes: int = 1) -> AsyncIterator[Cluster]:
     for number in range(nodes):
         made.add_node(f"node{number + 1}")
     made.namespace()
-    tasks = [asyncio.create_task(run_controllers(made.registry, made.faults)), asyncio.create_task(made.nodes.run())]
+    tasks = [asyncio.create_task(run_controllers(made.registry, made.faults, "a certificate")), asyncio.create_task(made.nodes.run())]
     try:
         await made.settle(5)
         yield made
