@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -139,6 +140,8 @@ class ApiServer:
         self._check_scope(kind, call)
         self._check_timeout(call)
         form = negotiate(accept, call.watch, target.subresource == "log")
+        if form.shape == "Table" and "includeObject" in call.query:
+            form = replace(form, include=call.query["includeObject"])
         if call.method in ("POST", "PUT", "PATCH", "DELETE"):
             await _read_body(call)
         if kind is ENDPOINTS:

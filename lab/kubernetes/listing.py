@@ -109,7 +109,7 @@ async def get(registry: Registry, kind: Kind, call: Call, form: Form) -> bytes:
 def encode_one(registry: Registry, kind: Kind, obj: Obj, form: Form) -> bytes:
     """One stored object in the shape the client takes."""
     if form.shape == "Table":
-        return encode_table(registry, kind, [obj], {"resourceVersion": obj["metadata"].get("resourceVersion", "")}, form.version)
+        return encode_table(registry, kind, [obj], {"resourceVersion": obj["metadata"].get("resourceVersion", "")}, form)
     if form.shape:
         return orjson.dumps(partial(obj, form.version))
     return encode_object(registry, kind, obj)
@@ -183,7 +183,7 @@ async def list_(registry: Registry, kind: Kind, call: Call, form: Form) -> bytes
 def encode_list(registry: Registry, kind: Kind, items: list[Obj], meta: Obj, form: Form) -> bytes:
     """A list in the shape the client takes."""
     if form.shape == "Table":
-        return encode_table(registry, kind, items, meta, form.version)
+        return encode_table(registry, kind, items, meta, form)
     if form.shape:
         value = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}", "metadata": meta}
         return orjson.dumps({**value, "items": [partial(item, form.version) for item in items] or None})

@@ -26,6 +26,7 @@ class Form:
     shape: Shape = ""
     version: str = "v1"  # of the shape
     pretty: bool = False
+    include: str = ""  # what a Table's rows hold of their objects: None, Metadata, Object
 
     @property
     def content_type(self) -> str:

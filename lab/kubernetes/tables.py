@@ -12,6 +12,7 @@ import orjson
 
 from lab.kubernetes.cells import CELLS, age
 from lab.kubernetes.kinds import Kind
+from lab.kubernetes.negotiation import Form
 
 if TYPE_CHECKING:
     from lab.kubernetes.registry import Registry
@@ -44,9 +45,8 @@ _PLAIN: list[Obj] = [
 
 @dataclass
 class Columns:
-    """What a client wants of the objects in the rows, and whether it has the column definitions already (a watch sends them once)."""
+    """Whether a client has the column definitions already: a watch sends them once."""
 
-    include: str = ""  # None, Metadata, Object
     sent: bool = False
 
 
@@ -58,7 +58,7 @@ def _row_object(kind: Kind, obj: Obj, include: str, version: str) -> Obj | None:
     return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": obj["metadata"]}
 
 
-def encode_table(registry: Registry, kind: Kind, items: list[Obj], meta: Obj, version: str, columns: Columns | None = None) -> bytes:
+def encode_table(registry: Registry, kind: Kind, items: list[Obj], meta: Obj, form: Form, columns: Columns | None = None) -> bytes:
     """A Table of objects as JSON."""
     columns = columns or Columns()
     definitions = _columns().get(f"{kind.api_version} {kind.plural}")
@@ -71,9 +71,9 @@ def encode_table(registry: Registry, kind: Kind, items: list[Obj], meta: Obj, ve
         row: Obj = {"cells": cells(item, now)}
         if kind.kind == "Pod" and (conditions := _row_conditions(item)):
             row["conditions"] = conditions
-        row["object"] = _row_object(kind, item, columns.include, version)
+        row["object"] = _row_object(kind, item, form.include, form.version)
         rows.append(row)
-    table: Obj = {"kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": meta}
+    table: Obj = {"kind": "Table", "apiVersion": f"meta.k8s.io/{form.version}", "metadata": meta}
     table["columnDefinitions"] = None if columns.sent else definitions
     table["rows"] = rows
     columns.sent = True

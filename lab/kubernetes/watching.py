@@ -100,7 +100,7 @@ class Watch:
     def encode(self, kind_of_event: Type, obj: Obj) -> bytes:
         if self.form.shape == "Table":
             meta = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-            return self._wrap(kind_of_event, encode_table(self.registry, self.kind, [obj], meta, self.form.version, self.columns))
+            return self._wrap(kind_of_event, encode_table(self.registry, self.kind, [obj], meta, self.form, self.columns))
         if self.form.shape:
             return self._wrap(kind_of_event, orjson.dumps(partial(obj, self.form.version)))
         return self._wrap(kind_of_event, encode_object(self.registry, self.kind, obj))
@@ -108,7 +108,7 @@ class Watch:
     def _changed(self, obj: Obj) -> bytes:
         """An object that no store has: its version stands for something else, so nothing of it may be cached."""
         if self.form.shape == "Table":
-            return encode_table(self.registry, self.kind, [obj], {"resourceVersion": obj["metadata"]["resourceVersion"]}, "v1", self.columns)
+            return encode_table(self.registry, self.kind, [obj], {"resourceVersion": obj["metadata"]["resourceVersion"]}, self.form, self.columns)
         if self.form.shape:
             return orjson.dumps(partial(obj, self.form.version))
         return orjson.dumps(to_served(self.kind, obj))
@@ -150,7 +150,7 @@ async def watch(registry: Registry, kind: Kind, call: Call, form: Form) -> web.S
     stored = registry.kinds.stored(kind)
     seen = Watch(
         registry, kind, stored, form, call.target.namespace if call.target.in_namespace else None, call.target.name, test,
-        Columns(call.query.get("includeObject", "")), bool(call.flag("allowWatchBookmarks")),
+        Columns(), bool(call.flag("allowWatchBookmarks")),
     )  # fmt: skip
     headers = {"Cache-Control": "no-cache, private", "Content-Type": "application/json"}
     response = web.StreamResponse(headers=headers)
