@@ -135,7 +135,7 @@ async def _exec(container: Container, run: Run, command: list[str], seconds: flo
     except TimeoutError:
         raise ProbeFailed(f'command timed out: "{" ".join(command)}" timed out after {seconds}s') from None
     if code:
-        raise ProbeFailed(output.decode(errors="replace").strip())
+        raise ProbeFailed(output.decode(errors="replace"))
 
 
 async def _connect(host: str, port: int, seconds: float, hanging: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tests.lab.replay.bindings import Bindings, decode_continue
-from tests.lab.replay.pairing import GENERATED, identity
+from tests.lab.replay.pairing import GENERATED, identity, same_words
 from tests.lab.replay.transcript import STRIPPED
 
 Json = Any
@@ -22,9 +22,12 @@ FREE_TEXTS = (
     (re.compile(r'(\\"resourceVersion\\":\\")\d+'), r"\1*"),
     (re.compile(r"(\?|&)hash=[0-9A-F]+"), r"\1hash=*"),
     (re.compile(r"^127\.0\.0\.1:\d+$"), "(the API's own address)"),
+    (re.compile(r"containerd://[0-9a-f]{64}"), "containerd://*"),
+    (re.compile(r"run at [\d.]+ [\d.]+"), "run at *"),  # /proc/uptime
     (re.compile(r"too old resource version: (\d+) \(\d+\)"), r"too old resource version: \1 (*)"),
     (re.compile(r"(Too large resource version: \d+, current: )\d+"), r"\1*"),
 )
+TICK = re.compile(r"tick (\d+)")
 MISSING = "(not there)"
 ANY = "(anything)"
 
@@ -65,6 +68,8 @@ def canonical(value: Json, bindings: Bindings | None, key: str = "", versions: b
 
 
 def _canonical_dict(value: dict[str, Any], bindings: Bindings | None, versions: bool) -> Json:
+    if "involvedObject" in value or "regarding" in value:
+        value = {**value, **{key: _often(value[key]) for key in ("count", "deprecatedCount") if key in value}}
     loose = not versions or str(value.get("kind", "")).endswith("List") or "uid" not in value.get("metadata", {"uid": 1})
     result = {}
     for key, member in value.items():
@@ -75,6 +80,11 @@ def _canonical_dict(value: dict[str, Any], bindings: Bindings | None, versions: 
         else:
             result[key] = canonical(member, bindings, key, versions)
     return result
+
+
+def _often(count: Json) -> Json:
+    """How often an event is repeated is a matter of time; whether it is repeated is not."""
+    return count if not isinstance(count, int) or count < 1 else "once" if count == 1 else "more often"
 
 
 def _version(version: str, bindings: Bindings | None) -> str:
@@ -100,6 +110,7 @@ def _canonical_text(value: str, bindings: Bindings | None, key: str) -> str:
     if bindings:
         value = bindings.text(value)
     value = TIME.sub(lambda found: "<time>" if not found[1] else f"<time.{len(found[1]) - 1}>", HTTP_DATE.sub("<date>", value))
+    value = same_words(value)
     for pattern, free in FREE_TEXTS:
         value = pattern.sub(free, value)
     return value
@@ -155,7 +166,18 @@ def _by_made_up_names(items: list[Json]) -> bool:
 
 
 def parsed(text: Json, content_type: str | None) -> Json:
-    """A YAML answer as data, so that key order and quoting do not matter; everything else as it is."""
+    """A YAML answer as data, so that key order and quoting do not matter; a clock's ticks by what they have to be; everything else as it is."""
+    if isinstance(text, str) and (content_type or "").startswith("text/plain") and "tick " in text:
+        return _ticks(text)
     if isinstance(text, str) and (content_type or "").startswith("application/yaml"):
         return yaml.load(text, Loader=yaml.BaseLoader)
     return text
+
+
+def _ticks(log: str) -> str:
+    """A log of a line a second: from the first on, however long, or the last few, whichever they are. Gaps and repeats stay visible."""
+    numbers = [int(number) for number in TICK.findall(log)]
+    if numbers == list(range(1, len(numbers) + 1)):
+        head, _, tail = log.partition("tick ")
+        return f"{head}(ticks from the first on, {'ended by a newline' if tail.endswith(chr(10)) else 'cut'})"
+    return TICK.sub(lambda found: f"tick {int(found[1]) - numbers[-1]:+d}", log)

@@ -117,28 +117,20 @@ def _object_differences(recorded: list[Event] | None, lab: list[Event] | None, b
         yield where, MISSING if recorded is None else [event["type"] for event in recorded], MISSING if lab is None else [e["type"] for e in lab]
         return
     if some.get("kind") == "Event":
-        yield from _event_differences(recorded[-1]["object"], lab[-1]["object"], where, bindings)
+        old, new = (canonical(events[-1]["object"], words, versions=False) for events, words in ((recorded, bindings), (lab, None)))
+        yield from differences(old, new, where, bindings)
         return
     types = [event["type"] for event in recorded], [event["type"] for event in lab]
     if types[0][0] != types[1][0] or ("DELETED" in types[0]) != ("DELETED" in types[1]):
         yield f"{where}[types]", *types
-    old, new = _histories(recorded, bindings), _histories(lab, None)
+    before, after = _histories(recorded, bindings), _histories(lab, None)
     incidental = INCIDENTAL.get(str(some.get("kind")), NOTHING)
-    for path in [*old, *(path for path in new if path not in old)]:
+    for path in [*before, *(path for path in after if path not in before)]:
         if incidental.fullmatch(path):
             continue
-        one, other = old.get(path, [MISSING]), new.get(path, [MISSING])
+        one, other = before.get(path, [MISSING]), after.get(path, [MISSING])
         if one != other and (ANY not in one or MISSING in other) and not _may_be(path, one, other):
             yield f"{where}.{path}", one, other
-
-
-def _event_differences(recorded: Json, lab: Json, where: str, bindings: Bindings) -> Iterator[tuple[str, Json, Json]]:
-    """How often something is repeated is a matter of time; whether it is repeated is not."""
-    old, new = canonical(recorded, bindings, versions=False), canonical(lab, None, versions=False)
-    for thing in (old, new):
-        if isinstance(thing.get("count"), int):
-            thing["count"] = "once" if thing["count"] == 1 else "more often"
-    yield from differences(old, new, where, bindings)
 
 
 def _histories(events: list[Event], bindings: Bindings | None) -> dict[str, list[Json]]:
