@@ -23,11 +23,11 @@ def parse(text: str) -> Decimal:
     """The number that a quantity stands for: `100m` is 0.1, `2Gi` is 2147483648. QuantityError on anything else."""
     found = _QUANTITY.fullmatch(text)
     if found is None:
-        raise QuantityError(f"{text[:40]!r} is not a quantity: write a number with an optional unit, like 100m, 2, 512Mi or 10Gi")
+        raise QuantityError(f"{repr(text[:40])[:80]} is not a quantity: write a number with an optional unit, like 100m, 2, 512Mi or 10Gi")
     number, exponent, suffix = found.groups()
     value = Decimal(number + (exponent or "")) * (_BINARY.get(suffix) or _DECIMAL[suffix or ""])
     if abs(value) > LARGEST:
-        raise QuantityError(f"{text[:40]!r} is larger than any quantity can be")
+        raise QuantityError(f"{repr(text[:40])[:80]} is larger than any quantity can be")
     return value
 
 
@@ -35,9 +35,9 @@ def parse_cpu(text: str) -> Decimal:
     """Processor cores: more than 0, in steps of a thousandth."""
     cores = parse(text)
     if cores <= 0:
-        raise QuantityError(f"{text[:40]!r} cpu: must be more than 0")
+        raise QuantityError(f"{repr(text[:40])[:80]} cpu: must be more than 0")
     if cores != cores.quantize(Decimal("0.001")):
-        raise QuantityError(f"{text[:40]!r} cpu: the smallest step is 1m (a thousandth of a core)")
+        raise QuantityError(f"{repr(text[:40])[:80]} cpu: the smallest step is 1m (a thousandth of a core)")
     return cores
 
 
@@ -45,9 +45,9 @@ def parse_bytes(text: str) -> int:
     """Bytes of memory or disk: more than 0. A bare number is bytes, as in Kubernetes."""
     size = parse(text)
     if size <= 0:
-        raise QuantityError(f"{text[:40]!r} bytes: must be more than 0")
+        raise QuantityError(f"{repr(text[:40])[:80]} bytes: must be more than 0")
     if size != size.to_integral_value():
-        raise QuantityError(f"{text[:40]!r} bytes: not a whole number of bytes")
+        raise QuantityError(f"{repr(text[:40])[:80]} bytes: not a whole number of bytes")
     return int(size)
 
 

@@ -117,11 +117,23 @@ def _url(text: str) -> str:
     if not usable:
         raise ValueError(f"{text[:80]!r} is not an http or https address")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("holds a user name or password: parameters are stored and shown, so put the file where none is needed")
+        raise ValueError("holds a user name or password: parameters are stored and shown, so give an address that needs none")
     return text
 
 
 HttpUrl = Annotated[str, AfterValidator(_url)]
+
+
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+def _accelerator(text: str) -> str:
+    if not _LABEL_VALUE.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is not a type of GPU: write it as the cluster's nodes are labelled, like nvidia-tesla-t4")
+    return text
+
+
+AcceleratorType = Annotated[str, AfterValidator(_accelerator)]
 
 
 def _json_object(value: dict[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from typing import Any
 
 from networks import labels
 from networks.labels import Ownership
-from networks.spacemesh.settings import Settings
+from networks.spacemesh.settings import MinerSettings, Settings
 
 Manifest = dict[str, Any]
 
 PART_OF = "spacemesh"
 NO_RESTART = {"restart": "false"}  # what the PodDisruptionBudget looks for
+GPU = "nvidia.com/gpu"  # the resource, and the key of the taint on machines that have it
+GPU_LABEL = "cloud.google.com/gke-accelerator"  # which type a machine has
 TERMINATION_SECONDS = 60  # databases are closed on SIGTERM
 
 
@@ -102,9 +104,22 @@ def config_volume(part: Part) -> dict[str, Any]:
     return {"name": "config", "configMap": {"name": part.name}}
 
 
-def resources(cpu: str, memory: str) -> dict[str, Any]:
-    """Memory is bounded, so that a leak ends one pod and not its neighbours; cpu is not, so that a busy node is slow and not throttled."""
-    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}}
+def resources(cpu: str, memory: str, *, gpus: int = 0) -> dict[str, Any]:
+    """Memory is bounded, so that a leak ends one pod and not its neighbours; cpu is not, so that a busy node is slow and not throttled.
+
+    GPUs are a limit, and with it a request: Kubernetes never shares them out.
+    """
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory, **({GPU: str(gpus)} if gpus else {})}}
+
+
+def accelerator_selector(miners: MinerSettings) -> dict[str, str]:
+    """Part of a node selector: only machines with this type of GPU."""
+    return {GPU_LABEL: miners.gpu_type} if miners.gpus and miners.gpu_type else {}
+
+
+def accelerator_tolerations() -> list[dict[str, Any]]:
+    """Machines with GPUs are usually kept free of everybody who needs none. (GKE adds this by itself, other clusters do not.)"""
+    return [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
 
 
 def open_port(port: int, *, every: int, failures: int) -> dict[str, Any]:
@@ -147,6 +162,20 @@ def node_port_service(part: Part, ports: Mapping[str, int]) -> Manifest:
         "metadata": part.metadata(),
         "spec": {
             "type": "NodePort",
+            "selector": part.selector,
+            "ports": [{"name": name, "port": port, "targetPort": port, "protocol": "TCP"} for name, port in ports.items()],
+        },
+    }
+
+
+def cluster_ip_service(part: Part, name: str, ports: Mapping[str, int]) -> Manifest:
+    """A service for the inside of the cluster."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": part.metadata(name),
+        "spec": {
+            "type": "ClusterIP",
             "selector": part.selector,
             "ports": [{"name": name, "port": port, "targetPort": port, "protocol": "TCP"} for name, port in ports.items()],
         },

@@ -14,6 +14,7 @@ from networks.spacemesh.settings import Settings
 GRPC_PORT = 6000
 JSON_PORT = 7000
 PPROF_PORT = 6060
+METRICS_PORT = 1010
 SECRET_PUBLIC = "public"  # noqa: S105 - the names of keys, not keys
 SECRET_PRIVATE = "private"  # noqa: S105
 
@@ -26,12 +27,22 @@ def secret_name(miner: str) -> str:
 
 
 def ports(settings: Settings) -> dict[str, int]:
-    """What a miner serves, by name."""
+    """What a miner serves to everybody, by name."""
     return {
         "grpc": GRPC_PORT,
         **({"json": JSON_PORT} if settings.miners.json_api else {}),
-        **({"pprof": PPROF_PORT} if settings.miners.pprof else {}),
+        **({"pprof": PPROF_PORT} if serves_pprof(settings) else {}),
     }
+
+
+def serves_pprof(settings: Settings) -> bool:
+    """Profiling with Pyroscope includes Go's own: on all miners, also on those that report to no server."""
+    return settings.miners.pprof or bool(settings.profiling.server_url)
+
+
+def metrics_service_name(miner: str) -> str:
+    """The Service inside the cluster that a miner's metrics are scraped from."""
+    return f"{miner}-metrics"
 
 
 def secret(part: Part, key: CoinbaseKey) -> Manifest:
@@ -46,41 +57,47 @@ def secret(part: Part, key: CoinbaseKey) -> Manifest:
     }
 
 
-def objects(part: Part, *, p2p_port: int, config: Mapping[str, Any], node: str | None) -> tuple[Manifest, ...]:
-    """PVC (unless ephemeral), ConfigMap, Service and Deployment: the Deployment last, when all that it needs is there.
+def objects(part: Part, *, number: int, p2p_port: int, config: Mapping[str, Any], node: str | None) -> tuple[Manifest, ...]:
+    """PVC (unless ephemeral), ConfigMap, Services and Deployment: the Deployment last, when all that it needs is there.
 
     `node`: the hostname label of the worker node that the miner is pinned to.
     """
     claim = (manifests.volume_claim(part, part.settings.miners.disk),) if part.settings.volumes.kind == "persistent" else ()
+    metrics = manifests.cluster_ip_service(part, metrics_service_name(part.name), {"metrics": METRICS_PORT})
     return (
         *claim,
         manifests.config_map(part, {"config.json": node_config.dump(config)}),
         manifests.node_port_service(part, ports(part.settings)),
-        manifests.deployment(part, _pod(part, p2p_port, node), annotations={"cosmodrome.dev/config": node_config.digest(config)}),
+        *((metrics,) if part.settings.metrics.enabled else ()),
+        manifests.deployment(part, _pod(part, number, p2p_port, node), annotations={"cosmodrome.dev/config": node_config.digest(config)}),
     )
 
 
-def _pod(part: Part, p2p_port: int, node: str | None) -> dict[str, Any]:
+def _pod(part: Part, number: int, p2p_port: int, node: str | None) -> dict[str, Any]:
+    selector = {**({"kubernetes.io/hostname": node} if node else {}), **manifests.accelerator_selector(part.settings.miners)}
     return {
-        **({"nodeSelector": {"kubernetes.io/hostname": node}} if node else {}),
-        "containers": [_container(part.settings, p2p_port, secret_name(part.name))],
+        **({"nodeSelector": selector} if selector else {}),
+        **({"tolerations": manifests.accelerator_tolerations()} if part.settings.miners.gpus else {}),
+        "containers": [_container(part, number, p2p_port)],
         "volumes": [manifests.data_volume(part), manifests.config_volume(part)],
     }
 
 
-def _container(settings: Settings, p2p_port: int, coinbase_secret: str) -> dict[str, Any]:
-    coinbase = {"name": "COINBASE", "valueFrom": {"secretKeyRef": {"name": coinbase_secret, "key": SECRET_PUBLIC}}}
+def _container(part: Part, number: int, p2p_port: int) -> dict[str, Any]:
+    settings = part.settings
+    coinbase = {"name": "COINBASE", "valueFrom": {"secretKeyRef": {"name": secret_name(part.name), "key": SECRET_PUBLIC}}}
     debug = [{"name": "GODEBUG", "value": _GO_DEBUG}] if settings.miners.go_debug else []
     p2p = [{"name": f"p2p-{p.lower()}", "containerPort": p2p_port, "hostPort": p2p_port, "protocol": p} for p in ("TCP", "UDP")]
-    served = [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports(settings).items()]
+    open_ports = {**ports(settings), **({"metrics": METRICS_PORT} if settings.metrics.enabled else {})}
+    served = [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in open_ports.items()]
     return {
         "name": "miner",
         "image": settings.images.node,
         "command": ["/bin/go-spacemesh"],
-        "args": _arguments(settings, p2p_port),
+        "args": _arguments(settings, p2p_port) + _watching(settings, number, part.name),
         "env": [coinbase, *debug],
         "ports": [*p2p, *served],
-        "resources": manifests.resources(settings.miners.cpu, settings.miners.memory),
+        "resources": manifests.resources(settings.miners.cpu, settings.miners.memory, gpus=settings.miners.gpus),
         "securityContext": {"allowPrivilegeEscalation": False},
         # gRPC is served early, before the node is in step with the network; ten minutes are for the disk, not for syncing.
         "startupProbe": manifests.open_port(GRPC_PORT, every=5, failures=120),
@@ -102,5 +119,16 @@ def _arguments(settings: Settings, p2p_port: int) -> list[str]:
         "--log-encoder=json",
         f"--grpc-port={GRPC_PORT}",
         *([f"--json-port={JSON_PORT}"] if settings.miners.json_api else []),
-        *(["--pprof-server"] if settings.miners.pprof else []),
+    ]
+
+
+def _watching(settings: Settings, number: int, name: str) -> list[str]:
+    """Flags for metrics and profiles. A dollar sign in an address is doubled: the kubelet replaces `$(…)` in arguments."""
+    metrics, profiling = settings.metrics, settings.profiling
+    push, server = metrics.push_url.replace("$", "$$"), profiling.server_url.replace("$", "$$")
+    return [
+        *(["--metrics"] if metrics.enabled else []),
+        *([f"--metrics-push={push}"] if metrics.enabled and push else []),
+        *(["--pprof-server"] if serves_pprof(settings) else []),
+        *([f"--profiler-url={server}", f"--profiler-name={settings.name}-{name}"] if server and number in profiling.miners else []),
     ]

@@ -1,7 +1,7 @@
 """What somebody wants: the flow's parameter, and so the form in the UI.
 
 Settings in which presets differ are empty here until somebody overrides them. There are no secrets in it, by design: parameters are stored and shown.
-What the form offers does something; settings whose part of the deployment is still to come (log stack, metrics, cluster) live in the presets.
+What the form offers does something; settings whose part of the deployment is still to come (log stack, cluster, alerts) live in the presets.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Va
 from networks.errors import Problem
 from networks.spacemesh import node_config, rules
 from networks.spacemesh.fields import (
+    AcceleratorType,
     Count,
     CpuText,
     DiskText,
@@ -24,11 +25,22 @@ from networks.spacemesh.fields import (
     flatten_optionals,
     no_control_characters,
 )
-from networks.spacemesh.presets import NODE_CONFIGS, NODE_IMAGE, POET_IMAGE, PRESETS
-from networks.spacemesh.settings import ImageSettings, MinerSettings, PoetSettings, Preset, Settings, VolumeSettings
+from networks.spacemesh.presets import NODE_CONFIGS, NODE_IMAGE, POET_IMAGE, PRESETS, PROFILED_MINERS
+from networks.spacemesh.settings import (
+    ImageSettings,
+    MetricsSettings,
+    MinerSettings,
+    PoetSettings,
+    Preset,
+    ProfilingSettings,
+    Settings,
+    VolumeSettings,
+)
 
 MAX_MINERS = 5000
 MAX_POETS = 100
+MAX_PROFILED = 100
+_ON_OFF = {True: "on", False: "off"}
 
 
 def _override(path: str, title: str, text: str, **bounds: Any) -> Any:
@@ -36,7 +48,7 @@ def _override(path: str, title: str, text: str, **bounds: Any) -> Any:
     values: dict[Preset, Any] = dict(PRESETS)
     for part in path.split("."):
         values = {preset: getattr(value, part) for preset, value in values.items()}
-    told = ", ".join(f"{preset.value} {value}" for preset, value in values.items())
+    told = ", ".join(f"{preset.value} {_ON_OFF[value] if isinstance(value, bool) else value}" for preset, value in values.items())
     return Field(default=None, title=title, description=f"{text} Empty: as the preset says ({told}).", **bounds)
 
 
@@ -95,7 +107,17 @@ class MinerOptions(_Form):
         title="Go runtime trace",
         description="Trace garbage collection and memory into the log (GODEBUG gctrace, scavtrace, gcpacertrace).",
     )
-    pprof: bool = Field(default=False, title="Go profiling", description="Serve Go's pprof (port 6060) on every miner.")
+    pprof: bool = Field(
+        default=False, title="Go profiling", description="Serve Go's pprof (port 6060) on every miner. Profiling with a server includes it."
+    )
+    gpus: Count = Field(default=0, title="GPUs of a miner", ge=0, le=16, description="How many GPUs each miner gets to itself (nvidia.com/gpu).")
+    gpu_type: AcceleratorType | None = Field(
+        default=None,
+        title="Type of GPU",
+        max_length=63,
+        description="Accelerator type that the miners' machines must have (node label cloud.google.com/gke-accelerator). Empty: any.",
+        examples=["nvidia-tesla-t4"],
+    )
 
 
 class PoetOptions(_Form):
@@ -121,9 +143,42 @@ class ImageOptions(_Form):
     """Container images."""
 
     node: ImageText = Field(
-        default=NODE_IMAGE, title="Node image", max_length=500, description="go-spacemesh, like spacemeshos/go-spacemesh-dev:<tag>."
+        default=NODE_IMAGE, title="Node image", max_length=500, description="go-spacemesh, like spacemeshos/go-spacemesh-dev:TAG."
     )
     poet: ImageText = Field(default=POET_IMAGE, title="PoET image", max_length=500, description="The PoET server.")
+
+
+class MetricsOptions(_Form):
+    """What miners tell about themselves, in numbers."""
+
+    enabled: bool | None = _override("metrics.enabled", "Metrics", "Serve metrics on every miner (port 1010, inside the cluster) for Prometheus.")
+    push_url: HttpUrl | None = Field(
+        default=None,
+        title="Push gateway",
+        max_length=2048,
+        description="http(s) address of a Prometheus push gateway that miners send their metrics to besides. Empty: none. No passwords in it.",
+        examples=["http://pushgateway.metrics:9091"],
+    )
+
+
+class ProfilingOptions(_Form):
+    """Continuous profiles of miners, collected by a Pyroscope server that is there already."""
+
+    server_url: HttpUrl | None = Field(
+        default=None,
+        title="Pyroscope server",
+        max_length=2048,
+        description="http(s) address of the server that profiles are sent to. Empty: none. No passwords in it.",
+        examples=["http://pyroscope.metrics:4040"],
+    )
+    miners: list[Annotated[Count, Field(ge=1, le=MAX_MINERS)]] | None = Field(
+        default=None,
+        title="Profiled miners",
+        min_length=1,
+        max_length=MAX_PROFILED,
+        description="Numbers of the miners that send profiles: the server does not scale to all of them. "
+        f"Empty: {' and '.join(map(str, PROFILED_MINERS))}, as far as they exist.",
+    )
 
 
 class VolumeOptions(_Form):
@@ -181,6 +236,8 @@ class SpacemeshNetwork(_Form):
     miners: MinerOptions = Field(default=MinerOptions(), title="Miners", description="The go-spacemesh nodes.")
     poets: PoetOptions = Field(default=PoetOptions(), title="PoETs", description="The proof-of-elapsed-time servers.")
     images: ImageOptions = Field(default=ImageOptions(), title="Images", description="Container images.")
+    metrics: MetricsOptions = Field(default=MetricsOptions(), title="Metrics", description="What miners tell about themselves, in numbers.")
+    profiling: ProfilingOptions = Field(default=ProfilingOptions(), title="Profiling", description="Profiles of miners, sent to a Pyroscope server.")
     volumes: VolumeOptions = Field(default=VolumeOptions(), title="Volumes", description="Where miners and PoETs keep their data.")
 
     @model_validator(mode="wrap")
@@ -210,6 +267,7 @@ def resolve(network: SpacemeshNetwork) -> Settings:
         given = {field: value for field, value in options.model_dump().items() if value is not None}
         return {**base.model_dump(), **given}
 
+    miners = MinerSettings(**merged(preset.miners, network.miners))
     return Settings(
         name=network.name,
         namespace=network.namespace or network.name,
@@ -218,14 +276,22 @@ def resolve(network: SpacemeshNetwork) -> Settings:
         genesis_delay_minutes=network.genesis_delay_minutes,
         expires_after_hours=network.expires_after_hours or preset.expires_after_hours,
         node_address=network.node_address,
-        miners=MinerSettings(**merged(preset.miners, network.miners)),
+        miners=miners,
         poets=PoetSettings(**merged(preset.poets, network.poets)),
         images=ImageSettings(**network.images.model_dump()),
         volumes=VolumeSettings(**network.volumes.model_dump()),
         machine=preset.machine,
         logs=preset.logs,
         watch=preset.watch,
+        metrics=MetricsSettings(**merged(preset.metrics, network.metrics)),
+        profiling=_profiling(network.profiling, miners.count),
     )
+
+
+def _profiling(options: ProfilingOptions, miners: int) -> ProfilingSettings:
+    default = [number for number in PROFILED_MINERS if number <= miners] if options.server_url else []
+    chosen = default if options.miners is None else options.miners
+    return ProfilingSettings(server_url=options.server_url or "", miners=tuple(sorted(set(chosen))))
 
 
 def _problems(network: SpacemeshNetwork) -> list[Problem]:
@@ -243,9 +309,11 @@ def _problems(network: SpacemeshNetwork) -> list[Problem]:
 
 __all__ = [
     "ImageOptions",
+    "MetricsOptions",
     "MinerOptions",
     "NodeConfigChoice",
     "PoetOptions",
+    "ProfilingOptions",
     "SpacemeshNetwork",
     "VolumeOptions",
     "resolve",

@@ -182,7 +182,7 @@ class NetworkPlan:
         if len(bootnodes) != len(self.seeds(of)):
             raise ValueError(f"{of.name} must know {len(self.seeds(of))} miners, got {len(bootnodes)} addresses")
         config = self._miner_config(poet_address, bootnodes)
-        return miner.objects(self._miner_part(of), p2p_port=of.port, config=config, node=of.pin.node if of.pin else None)
+        return miner.objects(self._miner_part(of), number=of.number, p2p_port=of.port, config=config, node=of.pin.node if of.pin else None)
 
     def coinbase_secret(self, of: MinerPlan, key: CoinbaseKey) -> Manifest:
         """The Secret with a miner's key pair: to be created before its Deployment, never changed."""
@@ -348,7 +348,9 @@ def _plan(record: NetworkRecord, *, resumed: bool, warnings: tuple[str, ...], ma
 
 def _pins(settings: Settings, usable: tuple[WorkerNode, ...]) -> tuple[Pin, ...]:
     pinned = settings.miners.bootnodes + int(settings.bootstrap)
-    return nodes.round_robin([FIRST_P2P_PORT + number for number in range(1, pinned + 1)], usable, settings.node_address)
+    wanted = settings.miners
+    fitting = tuple(node for node in usable if node.takes(wanted.gpus, wanted.gpu_type)) or usable
+    return nodes.round_robin([FIRST_P2P_PORT + number for number in range(1, pinned + 1)], fitting, settings.node_address)
 
 
 def _miner(settings: Settings, pins: tuple[Pin, ...], number: int) -> MinerPlan:
@@ -362,7 +364,10 @@ def _loads(settings: Settings, pins: tuple[Pin, ...]) -> tuple[Load, ...]:
     poets = [Load(f"poet-{i}", settings.poets.cpu, settings.poets.memory) for i in range(settings.poets.count)]
     wanted = settings.miners
     places = [pin.node for pin in pins] + [""] * (wanted.count - len(pins))
-    miners = (Load(f"miner-{n}", wanted.cpu, wanted.memory, place, FIRST_P2P_PORT + n) for n, place in enumerate(places, start=1))
+    miners = (
+        Load(f"miner-{n}", wanted.cpu, wanted.memory, place, FIRST_P2P_PORT + n, wanted.gpus, wanted.gpu_type)
+        for n, place in enumerate(places, start=1)
+    )
     return (*poets, *miners)
 
 
@@ -384,6 +389,16 @@ def _room_problems(settings: Settings, all_nodes: tuple[WorkerNode, ...]) -> lis
 
 
 def _warnings(settings: Settings) -> tuple[str, ...]:
+    return (*_too_slow(settings), *_nobody_profiled(settings))
+
+
+def _nobody_profiled(settings: Settings) -> tuple[str, ...]:
+    if settings.profiling.server_url and not settings.profiling.miners:
+        return ("No miner sends profiles to the Pyroscope server: name some in profiling.miners.",)
+    return ()
+
+
+def _too_slow(settings: Settings) -> tuple[str, ...]:
     needed = genesis.estimate(settings)
     if settings.bootstrap and needed > timedelta(minutes=settings.genesis_delay_minutes):
         minutes = -(-int(needed.total_seconds()) // 60) - settings.genesis_delay_minutes

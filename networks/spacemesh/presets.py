@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from networks.spacemesh.settings import Frozen, LogSettings, MachineSettings, MinerSettings, PoetSettings, Preset, WatchSettings
+from networks.spacemesh.settings import Frozen, LogSettings, MachineSettings, MetricsSettings, MinerSettings, PoetSettings, Preset, WatchSettings
 
 NODE_IMAGE = "spacemeshos/go-spacemesh-dev:develop"
 POET_IMAGE = "spacemeshos/poet:develop"
+PROFILED_MINERS = (10, 20)  # who reports to a Pyroscope server unless told otherwise
 
 _E2_STANDARD_16 = MachineSettings(type="e2-standard-16", cpu=16, memory_gib=64)
 
@@ -25,6 +26,7 @@ class PresetValues(Frozen):
     machine: MachineSettings
     logs: LogSettings
     watch: WatchSettings
+    metrics: MetricsSettings
 
 
 PRESETS: Mapping[Preset, PresetValues] = {
@@ -44,7 +46,8 @@ PRESETS: Mapping[Preset, PresetValues] = {
             kibana_memory="2Gi",
             kept_days=1,
         ),
-        watch=WatchSettings(metrics=False, profiler=False, slack_alerts=False, chaos_mesh=False, vpc=False),
+        watch=WatchSettings(profiler=False, slack_alerts=False, chaos_mesh=False, vpc=False),
+        metrics=MetricsSettings(enabled=False),
     ),
     Preset.DEVNET: PresetValues(
         expires_after_hours=7 * 24,
@@ -63,7 +66,6 @@ PRESETS: Mapping[Preset, PresetValues] = {
             kept_days=7,
         ),
         watch=WatchSettings(
-            metrics=True,
             profiler=True,
             slack_alerts=True,
             chaos_mesh=True,
@@ -72,6 +74,7 @@ PRESETS: Mapping[Preset, PresetValues] = {
             prometheus_cpu="100m",
             prometheus_memory="4Gi",
         ),
+        metrics=MetricsSettings(enabled=True),
     ),
     Preset.TESTNET: PresetValues(
         expires_after_hours=30 * 24,
@@ -89,7 +92,8 @@ PRESETS: Mapping[Preset, PresetValues] = {
             kibana_memory="2Gi",
             kept_days=7,
         ),
-        watch=WatchSettings(metrics=True, profiler=True, slack_alerts=False, chaos_mesh=False, vpc=False),
+        watch=WatchSettings(profiler=True, slack_alerts=False, chaos_mesh=False, vpc=False),
+        metrics=MetricsSettings(enabled=True),
     ),
 }
 

@@ -20,7 +20,7 @@ HOSTS = ("kibana", "grafana", "prometheus", "api", "api-json", "explorer-api", "
 
 def settings_problems(settings: Settings) -> list[Problem]:
     """Everything that cannot be, whatever the node configuration says."""
-    return [*_counts(settings), *_ports(settings), *_names(settings), *_volumes(settings)]
+    return [*_counts(settings), *_ports(settings), *_names(settings), *_volumes(settings), *_watching(settings), *_accelerators(settings)]
 
 
 def _counts(settings: Settings) -> Iterable[Problem]:
@@ -92,6 +92,22 @@ def _volumes(settings: Settings) -> Iterable[Problem]:
         )
 
 
+def _watching(settings: Settings) -> Iterable[Problem]:
+    metrics, profiling = settings.metrics, settings.profiling
+    if metrics.push_url and not metrics.enabled:
+        yield Problem("metrics.push_url", "metrics are off: there would be nothing to push", "set metrics.enabled to true, or leave it empty")
+    if profiling.miners and not profiling.server_url:
+        yield Problem("profiling.miners", "there is no server to send profiles to", "give profiling.server_url, or leave the list empty")
+    if missing := [number for number in profiling.miners if number > settings.miners.count]:
+        what = f"miner {missing[0]} is" if len(missing) == 1 else f"miners {', '.join(map(str, missing[:5]))} are"
+        yield Problem("profiling.miners", f"{what} not among the {settings.miners.count} miners", f"give numbers from 1 to {settings.miners.count}")
+
+
+def _accelerators(settings: Settings) -> Iterable[Problem]:
+    if settings.miners.gpu_type and not settings.miners.gpus:
+        yield Problem("miners.gpu_type", "a type of GPU is given, and no GPU is asked for", "set miners.gpus to 1, or leave the type empty")
+
+
 def choice_problems(bootstrap: bool, given: set[str]) -> list[Problem]:
     """What is wrong with where the node configuration comes from. `given`: which of inline, file, url are filled in."""
     problems = []
@@ -139,8 +155,9 @@ def together(title: str, error: ValidationError | None, problems: Iterable[Probl
     lines: list[InitErrorDetails] = []
     for line in error.errors(include_url=False) if error else ():
         kind = PydanticCustomError(_literal(line["type"]), "{text}", {"text": line["msg"]})
-        # An address may hold a password, which errors would carry on into logs.
-        shown = "(not shown)" if line["loc"][-1:] == ("url",) else line["input"]
+        # An address may hold a password, which errors would carry on into logs; what is missing is told with everything around it.
+        hidden = line["type"] == "missing" or any(str(part).endswith("url") for part in line["loc"][-1:])
+        shown = "(not shown)" if hidden else line["input"]
         lines.append(InitErrorDetails(type=kind, loc=line["loc"], input=shown))
     for problem in problems:
         text = f"{problem.what}; {problem.advice}" if problem.advice else problem.what

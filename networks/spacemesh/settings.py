@@ -37,6 +37,8 @@ class MinerSettings(Frozen):
     json_api: bool = True
     go_debug: bool = False
     pprof: bool = False
+    gpus: int = 0
+    gpu_type: str = ""
 
 
 class PoetSettings(Frozen):
@@ -64,14 +66,27 @@ class VolumeSettings(Frozen):
     storage_class: str | None = None
 
 
+class MetricsSettings(Frozen):
+    """Whether miners serve metrics, and which push gateway they send them to besides ("": none)."""
+
+    enabled: bool = False
+    push_url: str = ""
+
+
+class ProfilingSettings(Frozen):
+    """The Pyroscope server ("": none), and the numbers of the miners that report to it: it does not scale, so not all of them do."""
+
+    server_url: str = ""
+    miners: tuple[int, ...] = ()
+
+
 class MachineSettings(Frozen):
     """The machines of a cluster that is made for the network. Nothing makes one yet: the number of machines is planned from it."""
 
     type: str = Field(description="Machine type of Google Compute Engine.")
     cpu: int = Field(ge=1, le=416, description="Cores of one machine.")
     memory_gib: int = Field(ge=1, le=11776, description="Memory of one machine, in GiB.")
-    accelerator_type: str = Field(default="", description="GPU of every machine, like nvidia-tesla-t4. Empty: none.")
-    accelerator_count: int = Field(default=0, ge=0, le=16, description="GPUs of one machine.")
+    accelerator_count: int = Field(default=0, ge=0, le=16, description="GPUs of one machine, of the type that the miners ask for.")
     vpc_name: str = Field(default="spacecraft", description="VPC that the cluster is put into, when one is used.")
 
 
@@ -90,16 +105,13 @@ class LogSettings(Frozen):
 
 
 class WatchSettings(Frozen):
-    """What watches the network: planned, not deployed yet."""
+    """What watches the network: planned, not deployed yet. Prometheus and Grafana come with the miners' metrics."""
 
-    metrics: bool = Field(description="Prometheus and Grafana, and metrics of every miner.")
-    metrics_push_url: str = Field(default="", description="Push gateway that miners send metrics to. Empty: none.")
     prometheus_cpu: str = Field(default="2", description="Cores of Prometheus.")
     prometheus_memory: str = Field(default="2Gi", description="Memory of Prometheus.")
-    profiler: bool = Field(description="A Pyroscope server. It does not scale: only chosen miners report to it.")
+    profiler: bool = Field(description="A Pyroscope server of the network's own.")
     profiler_cpu: str = Field(default="2", description="Cores of Pyroscope.")
     profiler_memory: str = Field(default="8Gi", description="Memory of Pyroscope.")
-    profiled_miners: tuple[int, ...] = Field(default=(10, 20), description="Numbers of the miners that report to Pyroscope.")
     slack_alerts: bool = Field(description="spacemesh-watch, which alerts to Slack.")
     watcher_image: str = Field(default="spacemeshos/spacemesh-watch:latest", description="spacemesh-watch.")
     chaos_mesh: bool = Field(description="Chaos Mesh, to break things on purpose.")
@@ -123,6 +135,8 @@ class Settings(Frozen):
     machine: MachineSettings
     logs: LogSettings
     watch: WatchSettings
+    metrics: MetricsSettings = MetricsSettings()
+    profiling: ProfilingSettings = ProfilingSettings()
 
     def flat(self) -> dict[str, Any]:
         """Dotted field name to value, in the order of declaration."""

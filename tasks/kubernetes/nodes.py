@@ -15,6 +15,8 @@ from tasks.kubernetes.kinds import NODE, POD, Obj
 
 _KEEPS_AWAY = {"NoSchedule", "NoExecute"}
 _HOSTNAME = "kubernetes.io/hostname"
+_GPU = "nvidia.com/gpu"  # the resource, and the key of the taint that keeps others away
+_GPU_TYPE = "cloud.google.com/gke-accelerator"
 
 
 async def worker_nodes(k8s: Connection, network: str) -> tuple[tuple[WorkerNode, ...], bool]:
@@ -40,6 +42,7 @@ def as_worker_node(node: Obj, pods: Sequence[Obj]) -> WorkerNode:
     asked = [requests(pod["spec"]) for pod in pods]
     cpu = quantities.parse(allocatable.get("cpu", "0")) - sum((a[0] for a in asked), Decimal(0))
     memory = quantities.parse(allocatable.get("memory", "0")) - sum((a[1] for a in asked), Decimal(0))
+    gpus = quantities.parse(allocatable.get(_GPU, "0")) - sum((requested(pod["spec"], _GPU) for pod in pods), Decimal(0))
     return WorkerNode(
         name=meta["name"],
         external_ip=addresses.get("ExternalIP", ""),
@@ -49,15 +52,23 @@ def as_worker_node(node: Obj, pods: Sequence[Obj]) -> WorkerNode:
         unschedulable=not _takes_pods(node),
         hostname=(meta.get("labels") or {}).get(_HOSTNAME, ""),
         taken_ports=frozenset(port for pod in pods for port in host_ports(pod["spec"])),
+        gpus=max(0, int(gpus)),
+        gpu_type=(meta.get("labels") or {}).get(_GPU_TYPE, ""),
+        gpus_only=any(taint.get("key") == _GPU and taint.get("effect") == "NoSchedule" for taint in (node.get("spec") or {}).get("taints") or []),
     )
 
 
 def _takes_pods(node: Obj) -> bool:
     spec = node.get("spec") or {}
-    if spec.get("unschedulable") or any(taint.get("effect") in _KEEPS_AWAY for taint in spec.get("taints") or []):
+    if spec.get("unschedulable") or any(_keeps_away(taint) for taint in spec.get("taints") or []):
         return False
     ready = [c for c in (node.get("status") or {}).get("conditions") or [] if c.get("type") == "Ready"]
     return all(c.get("status") == "True" for c in ready)
+
+
+def _keeps_away(taint: Obj) -> bool:
+    """Whether none of ours runs there. Miners with GPUs tolerate the taint of machines with GPUs."""
+    return taint.get("effect") in _KEEPS_AWAY and (taint.get("key"), taint.get("effect")) != (_GPU, "NoSchedule")
 
 
 def host_ports(pod_spec: dict[str, Any]) -> Iterable[int]:
@@ -69,14 +80,16 @@ def host_ports(pod_spec: dict[str, Any]) -> Iterable[int]:
 
 
 def requests(pod_spec: dict[str, Any]) -> tuple[Decimal, Decimal]:
-    """CPU and memory that the scheduler reserves for a pod: its containers' sum, or its largest init container, and the overhead."""
+    """CPU and memory that the scheduler reserves for a pod."""
+    return requested(pod_spec, "cpu"), requested(pod_spec, "memory")
 
-    def of(container: dict[str, Any], name: str) -> Decimal:
+
+def requested(pod_spec: dict[str, Any], name: str) -> Decimal:
+    """What the scheduler reserves of one resource: the containers' sum, or the largest init container's, and the overhead."""
+
+    def of(container: dict[str, Any]) -> Decimal:
         return quantities.parse(str(((container.get("resources") or {}).get("requests") or {}).get(name, "0")))
 
-    def total(name: str) -> Decimal:
-        running = sum((of(c, name) for c in pod_spec.get("containers") or []), Decimal(0))
-        starting = max((of(c, name) for c in pod_spec.get("initContainers") or []), default=Decimal(0))
-        return max(running, starting) + quantities.parse(str((pod_spec.get("overhead") or {}).get(name, "0")))
-
-    return total("cpu"), total("memory")
+    running = sum((of(container) for container in pod_spec.get("containers") or []), Decimal(0))
+    starting = max((of(container) for container in pod_spec.get("initContainers") or []), default=Decimal(0))
+    return max(running, starting) + quantities.parse(str((pod_spec.get("overhead") or {}).get(name, "0")))

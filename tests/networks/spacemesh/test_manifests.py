@@ -12,7 +12,7 @@ import pytest
 from networks import labels, names
 from networks.spacemesh.coinbase import coinbase_key
 from networks.spacemesh.plan import NetworkPlan, make_plan
-from tests.networks.spacemesh.examples import JOINING, NOW, big_enough, facts, network, objects_of, plan
+from tests.networks.spacemesh.examples import JOINING, NOW, big_enough, facts, network, objects_of, plan, worker
 
 SEED = "/ip4/203.0.113.1/tcp/5001/p2p/12D3KooWAbc"
 Obj = dict[str, Any]
@@ -130,6 +130,58 @@ def test_profiling_and_runtime_trace() -> None:
     assert {"name": "pprof", "port": 6060, "targetPort": 6060, "protocol": "TCP"} in objects["Service"]["spec"]["ports"]
     plain = container(bootnode(plan())["Deployment"])
     assert [variable["name"] for variable in plain["env"]] == ["COINBASE"]
+
+
+def test_metrics_are_served_inside_the_cluster() -> None:
+    made = plan(metrics={"enabled": True, "push_url": "http://push:9091/a$(COINBASE)"})
+    objects = made.miner_objects(made.bootnodes[0], "203.0.113.1:30000", (SEED,))
+    assert [(obj["kind"], obj["metadata"]["name"]) for obj in objects] == [
+        ("PersistentVolumeClaim", "miner-2"),
+        ("ConfigMap", "miner-2"),
+        ("Service", "miner-2"),
+        ("Service", "miner-2-metrics"),
+        ("Deployment", "miner-2"),
+    ]
+    service, miner = objects[3], container(objects[4])
+    assert service["spec"] == {
+        "type": "ClusterIP",
+        "selector": {"app": "miner", "name": "miner-2"},
+        "ports": [{"name": "metrics", "port": 1010, "targetPort": 1010, "protocol": "TCP"}],
+    }
+    assert miner["args"][-2:] == ["--metrics", "--metrics-push=http://push:9091/a$$(COINBASE)"]  # the kubelet turns $$ into $
+    assert {"name": "metrics", "containerPort": 1010, "protocol": "TCP"} in miner["ports"]
+    assert "metrics" not in [port["name"] for port in objects[2]["spec"]["ports"]]
+
+
+def test_without_metrics_nothing_of_them_is_left() -> None:
+    text = json.dumps(objects_of(plan()))
+    assert not [
+        word for word in ('metrics"', "-metrics", "1010", "profiler", "pprof") if word in text.replace(json.dumps(plan().record_object()), "")
+    ]
+
+
+def test_chosen_miners_send_profiles() -> None:
+    made = plan(profiling={"server_url": "http://scope:4040", "miners": [2]})
+    args = {obj["metadata"]["name"]: container(obj)["args"] for obj in objects_of(made) if obj["kind"] == "Deployment"}
+    assert args["miner-2"][-3:] == ["--pprof-server", "--profiler-url=http://scope:4040", "--profiler-name=try-miner-2"]
+    assert args["miner-3"][-1] == "--pprof-server"
+    assert not [arg for arg in args["miner-3"] if "profiler" in arg]
+    services = {obj["metadata"]["name"]: obj["spec"]["ports"] for obj in objects_of(made) if obj["kind"] == "Service"}
+    assert "pprof" in [port["name"] for port in services["miner-3"]]
+
+
+def test_miners_with_gpus() -> None:
+    made = make_plan(
+        network(miners={"count": 3, "bootnodes": 1, "gpus": 2, "gpu_type": "nvidia-l4"}, poets={"gateways": 1}),
+        facts(nodes=(*big_enough(2), worker(3, gpus=8, gpu_type="nvidia-l4", gpus_only=True))),
+    )
+    pods = {obj["metadata"]["name"]: obj["spec"]["template"]["spec"] for obj in objects_of(made) if obj["kind"] == "Deployment"}
+    assert pods["miner-3"]["nodeSelector"] == {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+    assert pods["miner-2"]["nodeSelector"] == {"cloud.google.com/gke-accelerator": "nvidia-l4", "kubernetes.io/hostname": "node-3"}
+    assert pods["miner-3"]["containers"][0]["resources"]["limits"] == {"memory": "2Gi", "nvidia.com/gpu": "2"}
+    assert pods["miner-3"]["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert not {"nodeSelector", "tolerations"} & set(pods["poet-0"])
+    assert "nvidia" not in json.dumps(objects_of(plan())[2:]).replace(json.dumps(plan().record_object()), "")
 
 
 def test_p2p_is_bound_to_the_host_on_tcp_and_udp() -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from networks.spacemesh.model import SpacemeshNetwork, resolve
 from networks.spacemesh.presets import PRESETS
 from networks.spacemesh.rules import explain
-from networks.spacemesh.settings import Preset
+from networks.spacemesh.settings import MetricsSettings, Preset, ProfilingSettings
 from tests.networks.spacemesh.examples import JOINING, network
 
 
@@ -55,6 +55,11 @@ def test_overrides_win_over_the_preset_and_nothing_else_changes() -> None:
         ("miners", {"json_api": False}, lambda s: s.miners.json_api is False),
         ("miners", {"go_debug": True}, lambda s: s.miners.go_debug),
         ("miners", {"pprof": True}, lambda s: s.miners.pprof),
+        ("miners", {"gpus": 2, "gpu_type": "nvidia-l4"}, lambda s: (s.miners.gpus, s.miners.gpu_type) == (2, "nvidia-l4")),
+        ("metrics", {"enabled": True}, lambda s: s.metrics.enabled),
+        ("metrics", {"enabled": True, "push_url": "http://push:9091/x"}, lambda s: s.metrics.push_url == "http://push:9091/x"),
+        ("profiling", {"server_url": "http://scope:4040"}, lambda s: s.profiling == ProfilingSettings(server_url="http://scope:4040", miners=(10,))),
+        ("profiling", {"server_url": "http://s", "miners": [3, 1, 3]}, lambda s: s.profiling.miners == (1, 3)),
         ("miners", {"memory": "3Gi", "disk": "5Gi"}, lambda s: (s.miners.memory, s.miners.disk) == ("3Gi", "5Gi")),
         ("miners", {"bootnodes": 0}, lambda s: s.miners.bootnodes == 0),
         ("poets", {"count": 2, "gateways": 1}, lambda s: (s.poets.count, s.poets.gateways) == (2, 1)),
@@ -65,6 +70,19 @@ def test_overrides_win_over_the_preset_and_nothing_else_changes() -> None:
 def test_every_setting_arrives(field: str, value: Any, seen: Any) -> None:
     more = {"node_config": {"inline": JOINING}} if field == "bootstrap" else {}
     assert seen(resolve(network(**{field: value}, **more)))
+
+
+def test_metrics_are_as_the_preset_says_and_may_be_switched() -> None:
+    assert [resolve(network(preset=preset)).metrics.enabled for preset in Preset] == [False, True, True]
+    assert resolve(network(preset="devnet", metrics={"enabled": False})).metrics == MetricsSettings(enabled=False)
+    assert resolve(network(preset="devnet", metrics={"push_url": "https://push"})).metrics == MetricsSettings(enabled=True, push_url="https://push")
+
+
+def test_who_is_profiled_unless_somebody_says() -> None:
+    server = {"server_url": "http://scope:4040"}
+    assert resolve(network(preset="devnet", profiling=server)).profiling.miners == (10, 20)
+    assert resolve(network(miners={"count": 9}, profiling=server)).profiling.miners == ()
+    assert resolve(network(preset="devnet")).profiling == ProfilingSettings()
 
 
 def test_all_mistakes_are_reported_together() -> None:
@@ -134,6 +152,31 @@ def test_namespaces_that_cannot_be(namespace: str) -> None:
             "'Fast Disks' may hold only a-z, 0-9, '-' and '.', with a letter or digit at both ends of every part; "
             "give the name of a StorageClass of the cluster, or leave it empty",
         ),
+        (
+            {"metrics": {"push_url": "http://push:9091"}},
+            "metrics.push_url",
+            "metrics are off: there would be nothing to push; set metrics.enabled to true, or leave it empty",
+        ),
+        (
+            {"profiling": {"miners": [1]}},
+            "profiling.miners",
+            "there is no server to send profiles to; give profiling.server_url, or leave the list empty",
+        ),
+        (
+            {"profiling": {"server_url": "http://s", "miners": [1, 30]}},
+            "profiling.miners",
+            "miner 30 is not among the 10 miners; give numbers from 1 to 10",
+        ),
+        (
+            {"profiling": {"server_url": "http://s", "miners": [11, 12]}},
+            "profiling.miners",
+            "miners 11, 12 are not among the 10 miners; give numbers from 1 to 10",
+        ),
+        (
+            {"miners": {"gpu_type": "nvidia-l4"}},
+            "miners.gpu_type",
+            "a type of GPU is given, and no GPU is asked for; set miners.gpus to 1, or leave the type empty",
+        ),
         ({"node_config": {"file": "a", "url": "http://a/b"}}, "node_config", "file and url are both given; keep one of inline, file and url"),
         (
             {"bootstrap": False},
@@ -193,6 +236,16 @@ def test_what_settings_must_be_together(fields: dict[str, Any], field: str, mess
         ({"node_config": {"inline": {"main": {1, 2}}}}, "node_config.inline", "is not JSON"),
         ({"node_config": {"inline": {"a": "\ud800"}}}, "node_config.inline", "is not JSON"),
         ({"node_config": {"inline": {"a": "x" * 300_000}}}, "node_config.inline", "at most 262144 are allowed"),
+        ({"metrics": {"push_url": "pushgateway:9091"}}, "metrics.push_url", "is not an http or https address"),
+        ({"metrics": {"enabled": True, "push_url": "http://me:secret@push"}}, "metrics.push_url", "user name or password"),
+        ({"metrics": {"enabled": "perhaps"}}, "metrics.enabled", "valid boolean"),
+        ({"profiling": {"server_url": "http://token@scope"}}, "profiling.server_url", "user name or password"),
+        ({"profiling": {"server_url": "http://s", "miners": [0]}}, "profiling.miners.0", "greater than or equal to 1"),
+        ({"profiling": {"server_url": "http://s", "miners": []}}, "profiling.miners", "at least 1 item"),
+        ({"profiling": {"server_url": "http://s", "miners": [True]}}, "profiling.miners.0", "number, not yes or no"),
+        ({"miners": {"gpus": -1}}, "miners.gpus", "greater than or equal to 0"),
+        ({"miners": {"gpus": 17}}, "miners.gpus", "less than or equal to 16"),
+        ({"miners": {"gpus": 1, "gpu_type": "Tesla T4"}}, "miners.gpu_type", "is not a type of GPU"),
         ({"miners": 5}, "miners", "valid dictionary"),
         ({"password": "x"}, "password", "Extra inputs are not permitted"),
     ],
@@ -201,9 +254,18 @@ def test_what_a_field_cannot_be(fields: dict[str, Any], field: str, word: str) -
     assert word in mistakes(**fields)[field]
 
 
-def test_a_password_in_an_address_is_not_repeated_in_the_message() -> None:
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"name": "try", "node_config": {"url": "https://me:secret@host/c.json"}},
+        {"name": "try", "metrics": {"enabled": True, "push_url": "https://me:secret@host"}},
+        {"name": "try", "profiling": {"server_url": "https://me:secret@host"}},
+        {"metrics": {"push_url": "https://me:secret@host"}},
+    ],
+)
+def test_a_password_in_an_address_is_not_repeated_in_the_message(spec: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
-        network(node_config={"url": "https://me:secret@host/c.json"})
+        SpacemeshNetwork.model_validate(spec)
     assert "secret" not in str(caught.value)
 
 
@@ -224,16 +286,20 @@ def test_images(image: str) -> None:
     assert resolve(network(images={"poet": image})).images.poet == image
 
 
+def title_of(shown: dict[str, Any], schema: dict[str, Any]) -> str:
+    return str(shown.get("title") or schema["$defs"][shown["$ref"].split("/")[-1]]["title"])
+
+
 def test_the_form_offers_every_field_with_title_and_help() -> None:
     schema = SpacemeshNetwork.model_json_schema()
     groups = {"": schema, **{name: group for name, group in schema["$defs"].items() if "properties" in group}}
-    assert len(groups) == 6
+    assert len(groups) == 8
     for name, group in groups.items():
         for field, shown in group["properties"].items():
             help_text = shown.get("description") or schema["$defs"][shown["$ref"].split("/")[-1]]["description"]
-            title = shown.get("title") or schema["$defs"][shown["$ref"].split("/")[-1]]["title"]
             assert len(help_text) > 10, (name, field)
-            assert title, (name, field)
+            assert not set("<>") & set(help_text + title_of(shown, schema)), f"{name}.{field}: the form would take <…> for a tag and show nothing"
+            assert title_of(shown, schema), (name, field)
             assert "anyOf" not in shown, f"{name}.{field} would be a choice between a value and null"
             if shown.get("type") == "integer":
                 assert "minimum" in shown, f"{name}.{field} has no lower bound"

@@ -106,6 +106,8 @@ SPECS = st.fixed_dictionaries(
         "poets": st.fixed_dictionaries({"count": st.integers(1, 3), "gateways": st.integers(1, 4)}),
         "volumes": st.fixed_dictionaries({"kind": st.sampled_from(["persistent", "ephemeral"])}),
         "node_address": st.sampled_from(["external", "internal"]),
+        "metrics": st.sampled_from([{}, {"enabled": True}, {"enabled": True, "push_url": "http://push:9091"}]),
+        "profiling": st.sampled_from([{}, {"server_url": "http://scope:4040", "miners": [4, 1]}]),
     }
 )
 
@@ -143,6 +145,7 @@ def test_a_preset_that_means_the_same_is_not_another_network() -> None:
         "miners": {"count": 10, "cpu": "1", "memory": "2Gi", "disk": "10Gi"},
         "poets": {"cpu": "1", "memory": "2Gi", "disk": "10Gi"},
         "expires_after_hours": 24,
+        "metrics": {"enabled": False},
         "node_config": {"inline": NODE_CONFIGS[Preset.MININET]},
     }
     first = plan()
@@ -233,6 +236,23 @@ def test_room_and_configuration_are_told_together() -> None:
     text = refused({"node_config": {"file": "x"}}, nodes=(worker(1, cpu="1"),), node_config={"main": {"layers-per-epoch": 6}})
     assert "main.layer-duration-sec is missing" in text
     assert "miner-1 (and 9 more) does not fit: asks for 1 cpu and 2Gi memory; worker node node-1 has 0 cpu and 62Gi memory left" in text
+
+
+def test_gpus_that_are_not_there() -> None:
+    wanted = {"count": 3, "bootnodes": 0, "gpus": 1, "gpu_type": "nvidia-l4"}
+    few = (worker(1, gpus=2, gpu_type="nvidia-l4"), worker(2, gpus=4, gpu_type="nvidia-tesla-t4"))
+    spec = {"miners": wanted, "poets": {"gateways": 1}}
+    assert "miners.count: miner-1 (and 2 more) does not fit: GPUs asked for: 1 of type nvidia-l4; worker node node-1 has fewer free" in refused(spec)
+    assert "miner-3 does not fit: asks for 1 cpu and 2Gi memory and 1 GPUs; no worker node has more than" in refused(spec, nodes=few)
+    assert make_plan(network(**{**spec, "miners": {**wanted, "gpu_type": None}}), facts(nodes=few)).warnings == ()
+    kept_free = refused({}, nodes=(worker(1, gpus=2, gpus_only=True),))
+    assert "poet-0 (and 10 more) does not fit: all worker nodes are kept free for pods that use GPUs" in kept_free
+
+
+def test_a_profiler_that_nobody_reports_to_is_told() -> None:
+    made = plan(miners={"count": 9}, profiling={"server_url": "http://scope:4040"})
+    assert made.warnings == ("No miner sends profiles to the Pyroscope server: name some in profiling.miners.",)
+    assert plan(profiling={"server_url": "http://scope:4040"}).warnings == ()
 
 
 def test_a_short_genesis_delay_is_a_warning() -> None:

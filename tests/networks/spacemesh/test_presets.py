@@ -52,7 +52,7 @@ def test_a_preset_is_its_row_of_the_table(preset: Preset) -> None:
         logs.elasticsearch_disk,
     ) == row["elasticsearch"]
     assert (logs.kibana_cpu, logs.kibana_memory, logs.kept_days) == ("1", "2Gi", row["kept_days"])
-    assert (watch.metrics, watch.profiler, watch.slack_alerts, watch.chaos_mesh, watch.vpc) == row["watch"]
+    assert (values.metrics.enabled, watch.profiler, watch.slack_alerts, watch.chaos_mesh, watch.vpc) == row["watch"]
     assert (values.machine.type, values.machine.cpu, values.machine.memory_gib) == ("e2-standard-16", 16, 64)
 
 
