@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import yaml
 
+from lab.kubernetes import protobuf
 from lab.kubernetes.errors import ApiError, bad_request
 from lab.kubernetes.negotiation import body_encoding
 
@@ -24,8 +25,11 @@ def too_large() -> ApiError:
 
 def parse(data: bytes, content_type: str, what: str) -> tuple[Any, list[str]]:
     """The value in a body, and a complaint for each key that stood in it twice; 400 when it cannot be read. `what` is the kind, for the message."""
-    if body_encoding(content_type) == "yaml":
+    encoding = body_encoding(content_type)
+    if encoding == "yaml":
         return parse_yaml(data), []
+    if encoding == "protobuf":
+        return protobuf.decode_body(data), []
     try:
         value = orjson.loads(data)
     except ValueError:

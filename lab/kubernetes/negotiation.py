@@ -9,10 +9,12 @@ from typing import Literal
 from lab.kubernetes.errors import ApiError
 
 Encoding = Literal["json", "yaml"]
+BodyEncoding = Literal["json", "yaml", "protobuf"]
 Shape = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList"]
 
 _JSON = ("application/json", "application/*", "*/*")
 _YAML = ("application/yaml",)
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 _META = "meta.k8s.io"
 _ALL = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 _STREAMS = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
@@ -111,12 +113,19 @@ def wants_aggregated_discovery(accept: str) -> bool:
 
 
 @lru_cache(maxsize=512)
-def body_encoding(content_type: str) -> Encoding:
+def body_encoding(content_type: str) -> BodyEncoding:
     """How to read a body: no type is JSON; 415 for what cannot be read."""
     media = content_type.partition(";")[0].strip().lower()
     if media in ("", "application/json"):
         return "json"
     if media == "application/yaml":
         return "yaml"
+    if media == PROTOBUF:
+        return "protobuf"
+    raise unknown_format()
+
+
+def unknown_format(types: str = _ALL) -> ApiError:
+    """415: a body of a type that is not one of these."""
     accepted = "the body of the request was in an unknown format - accepted media types include: "
-    raise ApiError(415, accepted + _ALL, "UnsupportedMediaType")
+    return ApiError(415, accepted + types, "UnsupportedMediaType")

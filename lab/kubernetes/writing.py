@@ -16,7 +16,7 @@ from lab.kubernetes.decoding import decode
 from lab.kubernetes.errors import bad_request
 from lab.kubernetes.kinds import Kind
 from lab.kubernetes.listing import encode_list, encode_one, listed
-from lab.kubernetes.negotiation import Form
+from lab.kubernetes.negotiation import Form, body_encoding, unknown_format
 from lab.kubernetes.options import delete_options, unsupported_patch_type, write_context
 from lab.kubernetes.registry import Registry
 from lab.kubernetes.versions import to_served, to_stored
@@ -28,7 +28,10 @@ PATCH_TYPES = (patching.JSON_PATCH, patching.MERGE_PATCH, patching.STRATEGIC_MER
 
 def read_object(call: Call, kind: Kind, ctx: Context) -> Obj:
     """The object in a body, in the server's own form; warnings go to the client."""
-    value, duplicates = parse(call.body, call.request.headers.get("Content-Type", ""), kind.kind)
+    content_type = call.request.headers.get("Content-Type", "")
+    if kind.custom and body_encoding(content_type) == "protobuf":
+        raise unknown_format("application/json, application/yaml")
+    value, duplicates = parse(call.body, content_type, kind.kind)
     body = must_be_object(value, kind.kind, call.body)
     if kind.custom and not (body.get("apiVersion") and body.get("kind")):
         raise bad_request(f"Object 'Kind' is missing in '{call.body.decode('utf-8', 'replace')}'")
