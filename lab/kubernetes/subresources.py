@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
@@ -25,6 +26,8 @@ from lab.kubernetes.selectors import labels_of, match_selector, selector_text
 from lab.kubernetes.writing import patch, read_patch, update
 
 Obj = dict[str, Any]
+
+_FIRST_LINE = 0.1  # real seconds until the head of an answer goes out without a first line
 
 
 class PodAccess(Protocol):
@@ -132,8 +135,11 @@ class Subresources:
         if self._pods is None:
             raise ApiError(500, "no node answers for this pod", "InternalError")
         lines = aiter(self._pods.logs(pod, call.query.get("container"), call.query))
+        first = asyncio.ensure_future(anext(lines, None))
+        await asyncio.wait({first}, timeout=_FIRST_LINE)
         try:
-            first = await anext(lines, None)
+            if first.done():
+                first.result()  # a refusal comes at once; a silent container is followed until it says something
         except ApiError as error:
             if error.code == 204:
                 return web.Response(status=204)
@@ -142,14 +148,17 @@ class Subresources:
         response.enable_chunked_encoding()
         await response.prepare(call.request)
         try:
-            if first is not None:
-                await response.write(first)
+            if (chunk := await first) is not None:
+                await response.write(chunk)
             async for line in lines:
                 await response.write(line)
             await response.write_eof()
         except (ConnectionResetError, ConnectionError):
             pass  # the reader has gone
         finally:
+            if not first.done():
+                first.cancel()
+                await asyncio.wait({first})
             if close := getattr(lines, "aclose", None):
                 await close()
         return response
