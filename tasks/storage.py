@@ -6,12 +6,13 @@ import asyncio
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Event
 from typing import Any
 
 from blocks.bucket import Bucket
 from networks.errors import Permanent, Transient
 
-_CONNECT_AND_READ = (5.0, 20.0)  # seconds, for each request: the client blocks its thread, and a thread cannot be cancelled
+_CONNECT_AND_READ = (3.0, 8.0)  # seconds, for each request: so long a cancelled run may still have to wait for it
 _ATTEMPTS = 4  # lost races with another writer
 
 
@@ -44,10 +45,14 @@ async def load_bucket(name: str) -> Bucket:
 
 async def publish_json(bucket: Bucket, name: str, document: dict[str, Any]) -> Published:
     """Make the bucket hold this document. A write goes through only if nobody wrote since it was read; what is equal already is not written."""
-    return await asyncio.to_thread(_publish, bucket, name, document)
+    cancelled = Event()
+    try:
+        return await asyncio.to_thread(_publish, bucket, name, document, cancelled)
+    finally:
+        cancelled.set()  # a thread cannot be stopped from outside: it looks before every request
 
 
-def _publish(bucket: Bucket, name: str, document: dict[str, Any]) -> Published:
+def _publish(bucket: Bucket, name: str, document: dict[str, Any], cancelled: Event) -> Published:
     from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed  # a second's import, only for those who publish
     from google.auth.exceptions import GoogleAuthError
     from requests.exceptions import RequestException
@@ -60,7 +65,7 @@ def _publish(bucket: Bucket, name: str, document: dict[str, Any]) -> Published:
     try:
         for _ in range(_ATTEMPTS):
             try:
-                return _read_compare_write(client.bucket(bucket.bucket), bucket, name, document)
+                return _read_compare_write(client.bucket(bucket.bucket), bucket, name, document, cancelled)
             except PreconditionFailed:  # somebody else wrote meanwhile: look again
                 continue
         raise Transient(what, why=f"another writer was quicker {_ATTEMPTS} times", advice="see who else publishes this document")
@@ -74,7 +79,7 @@ def _publish(bucket: Bucket, name: str, document: dict[str, Any]) -> Published:
         client.close()
 
 
-def _read_compare_write(place: Any, bucket: Bucket, name: str, document: dict[str, Any]) -> Published:
+def _read_compare_write(place: Any, bucket: Bucket, name: str, document: dict[str, Any], cancelled: Event) -> Published:
     limits: dict[str, Any] = {"timeout": _CONNECT_AND_READ, "retry": None}
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     there = place.get_blob(bucket.prefix + name, **limits)
@@ -82,6 +87,8 @@ def _read_compare_write(place: Any, bucket: Bucket, name: str, document: dict[st
         old = there.download_as_bytes(if_generation_match=there.generation, **limits)
         if _parsed(old) == document:
             return Published(bucket.url(name), int(there.generation), Publication.UNCHANGED)
+    if cancelled.is_set():
+        raise Transient(f"{name} was not published", why="the run was cancelled")
     blob = place.blob(bucket.prefix + name)
     blob.cache_control = "no-cache"
     generation = int(there.generation) if there is not None else 0  # 0: only if there is none

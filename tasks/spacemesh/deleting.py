@@ -109,7 +109,7 @@ async def _refuse_foreign(k8s: Connection, network: str) -> None:
 @task(
     name="delete everything",
     description="Delete the network's objects, with the namespace when nothing of others is in it, and wait until they are gone.",
-    retries=2,
+    retries=1,
     retry_delay_seconds=3,
     retry_condition_fn=worth_retrying,
     cache_policy=NO_CACHE,

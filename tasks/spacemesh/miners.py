@@ -58,7 +58,7 @@ def waves(plan: NetworkPlan) -> tuple[Wave, ...]:
     name="ensure miners",
     task_run_name="{what}",
     description="Make these miners' objects, wait until their pods are ready, and ask each node who it is.",
-    retries=2,
+    retries=1,
     retry_delay_seconds=3,
     retry_condition_fn=worth_retrying,
     cache_policy=NO_CACHE,

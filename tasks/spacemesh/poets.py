@@ -23,7 +23,7 @@ _PATIENCE = 45.0  # seconds: a PoET asks all its gateways before it answers
 @task(
     name="ensure PoETs",
     description="Make the PoETs' objects, all at once, and wait until they answer.",
-    retries=2,
+    retries=1,
     retry_delay_seconds=3,
     retry_condition_fn=worth_retrying,
     cache_policy=NO_CACHE,

@@ -18,7 +18,7 @@ from tasks.storage import Published, load_bucket, publish_json
 @task(
     name="publish node configuration",
     description="Put the ordinary miners' configuration into the data bucket, where home smeshers and later steps read it.",
-    retries=3,
+    retries=1,
     retry_delay_seconds=2,
     retry_condition_fn=worth_retrying,
     cache_policy=NO_CACHE,

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from networks.errors import Permanent
-from tests.e2e.cluster import Target, pods_of
+from tests.e2e.cluster import Target, keys_of, pods_of
 
 
 async def deploy(spec: dict[str, Any], **options: Any) -> Any:
@@ -38,6 +38,7 @@ async def test_life(target: Target, network: str) -> None:
     assert made.changes.created > 20
     assert made.changes.changed == 0
     check_bootnodes(objects, made)
+    await check_artifacts(made)
     if target.lab:
         published = httpx.get(made.published, trust_env=False).json()
         assert published["main"]["poet-server"] == made.poets[0].address
@@ -72,6 +73,20 @@ def check_bootnodes(objects: dict[str, Any], made: Any) -> None:
         assert config["p2p"]["bootnodes"] == ([] if number == 1 else addresses[:1] if number <= 3 else addresses[1:3])
         assert config["main"]["poet-server"] == made.poets[0].address
         assert config["main"]["genesis-active-size"] == len(made.miners)
+
+
+async def check_artifacts(made: Any) -> None:
+    """What people see in the UI: the tables, and a progress bar that ends at 100."""
+    from prefect.artifacts import Artifact
+
+    table = await Artifact.aget(f"{made.network}-miners")
+    progress = await Artifact.aget(f"{made.network}-progress")
+    assert table is not None
+    assert progress is not None
+    rows = json.loads(str(table.data))
+    assert [row["miner"] for row in rows] == [row.name for row in made.miners]
+    assert rows[0]["p2p address"] == made.miners[0].p2p_address
+    assert float(str(progress.data)) == 100
 
 
 async def test_joining_another_network(target: Target, network: str) -> None:
@@ -135,3 +150,27 @@ async def test_another_network_under_the_same_name_is_refused(target: Target, ne
     await deploy(spec)
     with pytest.raises(Permanent, match=r"miners\.count"):
         await deploy({**spec, "miners": {**spec["miners"], "count": 3}})
+
+
+async def test_what_was_changed_or_lost_is_put_back(target: Target, network: str) -> None:
+    """What the plan says is put back; what it says nothing of stays; keys are kept."""
+    spec = target.spec(network, miners=2, bootnodes=0, poets={"gateways": 1})
+    made = await deploy(spec)
+    before = target.objects(network)
+    service = f"/api/v1/namespaces/{network}/services/miner-2"
+    with target.http() as http:
+        body = {"metadata": {"labels": {"app": "changed"}, "annotations": {"example.com/note": "by hand"}}}
+        http.patch(service, json=body, headers={"Content-Type": "application/merge-patch+json"}).raise_for_status()
+        http.delete(f"/apis/apps/v1/namespaces/{network}/deployments/miner-2").raise_for_status()
+
+    again = await deploy(spec)
+
+    assert (again.changes.created, again.changes.changed) == (1, 1)
+    metadata = target.get(service)["metadata"]
+    assert metadata["labels"]["app"] == "miner"
+    assert metadata["annotations"]["example.com/note"] == "by hand"
+    after = target.objects(network)
+    assert keys_of(after) == keys_of(before)
+    assert pods_of(after)["miner-1"] == pods_of(before)["miner-1"]
+    if spec.get("volumes", {}).get("kind") != "ephemeral":
+        assert again.miners == made.miners  # its disk, and with it its identity, was kept
