@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from aiohttp import web
 
@@ -63,7 +62,6 @@ class Call:
     extra: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     body: bytes = b""
-    aborted: Any = None
 
     @property
     def method(self) -> str:

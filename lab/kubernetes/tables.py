@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from lab.kubernetes.cells import CELLS, age
+from lab.kubernetes.cells import CELLS
 from lab.kubernetes.kinds import Kind
 from lab.kubernetes.negotiation import Form
 
@@ -87,5 +87,3 @@ def _row_conditions(pod: Obj) -> list[Obj] | None:
         return None
     return [{"type": "Completed", "status": "True", "reason": phase, "message": texts[phase]}]
 
-
-__all__ = ["Columns", "age", "encode_table"]
