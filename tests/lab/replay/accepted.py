@@ -75,7 +75,8 @@ ACCEPTED: list[Accepted] = [
 PASSING: list[Accepted] = [
     accept("02", 79, r"status|body.*", "asked before the claim's protection was taken away"),
     accept("02", (123, 124, 125), r"body\.items\[.*pvc1.*\]\.(count|deprecatedCount)", "said again every 15 s until the claim was deleted"),
-    accept("10", (93, 95), r"body\.status\.ephemeralContainerStatuses\[dbg\]\.state\..*", "a process of two seconds: it may have ended by now"),
+    accept("08", 24, r"body\.status\.conditions\[Namespace(Content|Finalizers)Remaining\]\..*", "asked 0.2 s before the deletion's next step"),
+    accept("10", (93, 95), r"body\.status\.ephemeralContainerStatuses\[dbg\]\.state\..*", "a process of five seconds: it may have ended by now"),
     accept("10", (68,), r"body\.status\.containerStatuses\[m\]\.restartCount", "as many restarts as there had been time for"),
     accept("10", (75,), r"body", "the request that this log tells of went through the proxy, which is left out"),
     accept("02", 129, r"body\.(status|metadata\.resourceVersion).*", "asked in the middle of a Pod's last second"),

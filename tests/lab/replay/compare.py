@@ -109,11 +109,17 @@ def _canonical_text(value: str, bindings: Bindings | None, key: str) -> str:
         return ANY
     if bindings:
         value = bindings.text(value)
-    value = TIME.sub(lambda found: "<time>" if not found[1] else f"<time.{len(found[1]) - 1}>", HTTP_DATE.sub("<date>", value))
+    value = TIME.sub(_precision, HTTP_DATE.sub("<date>", value))
     value = same_words(value)
     for pattern, free in FREE_TEXTS:
         value = pattern.sub(free, value)
     return value
+
+
+def _precision(time: re.Match[str]) -> str:
+    """Whole seconds, six decimals always, or up to nine without the zeros at the end."""
+    digits = len(time[1] or ".") - 1
+    return {0: "<time>", 6: "<time, six decimals>"}.get(digits, "<time, many decimals>")
 
 
 def differences(recorded: Json, lab: Json, where: str, bindings: Bindings) -> Iterator[tuple[str, Json, Json]]:
