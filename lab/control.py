@@ -15,19 +15,10 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from lab.clock import Clock
-from lab.faults import Fault, Faults
+from lab.faults import Faults, read_fault
 from lab.kubernetes.kinds import NODE, POD
 from lab.kubernetes.registry import Registry
 from lab.programs.spacemesh.ledger import networks
-
-EFFECTS: dict[str, tuple[str, ...] | None] = {  # None: whatever the programs look for
-    "api": ("status", "reset", "reset-after", "hang", "delay"),
-    "image": ("pull-error",),
-    "container": ("oom", "crash", "hang"),
-    "node": ("lost",),
-    "program": None,
-}
-_FIELDS = {"place": str, "target": str, "effect": str, "options": dict, "times": int, "after": int}
 
 
 class Lab(Protocol):
@@ -67,31 +58,6 @@ def make_control(lab: Lab) -> web.Application:
     app.router.add_delete("/faults/{id}", site.remove_fault)
     app.router.add_post("/shutdown", site.shutdown)
     return app
-
-
-def read_fault(body: Any) -> Fault:
-    """A fault from JSON; ValueError names every mistake."""
-    if not isinstance(body, dict):
-        raise ValueError("a fault is an object with place, target and effect")
-    problems = [f"{name}: unknown, known are {', '.join(_FIELDS)}" for name in body if name not in _FIELDS]
-    for name, kind in _FIELDS.items():
-        value = body.get(name)
-        if name in ("place", "target", "effect") and value is None:
-            problems.append(f"{name}: missing")
-        elif value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            problems.append(f"{name}: must be of type {kind.__name__}")
-    place, effect = body.get("place"), body.get("effect")
-    if isinstance(place, str):
-        if place not in EFFECTS:
-            problems.append(f"place: {place!r} is none of {', '.join(EFFECTS)}")
-        elif effect is not None and effect not in (EFFECTS[place] or (effect,)):
-            problems.append(f"effect: {effect!r} is none of {', '.join(EFFECTS[place] or ())}")
-    for name, least in (("times", 1), ("after", 0)):
-        if isinstance(body.get(name), int) and body[name] < least:
-            problems.append(f"{name}: must be at least {least}")
-    if problems:
-        raise ValueError("; ".join(problems))
-    return Fault(**{name: value for name, value in body.items() if value is not None})
 
 
 @web.middleware
@@ -239,10 +205,7 @@ def _page(state: dict[str, Any], seen: list[dict[str, Any]]) -> str:
         "<h2>Faults</h2>",
         _table(
             ("id", "place", "target", "effect", "options", "hits", "left"),
-            [
-                tuple(_text(v) for v in (f["id"], f["place"], f["target"], f["effect"], f["options"] or "", f["hits"], _left(f)))
-                for f in state["faults"]
-            ],
+            [_fault_cells(fault) for fault in state["faults"]],
         ),
         "<p class=dim>As JSON: <a href=state>state</a>, <a href=networks>networks</a>, <a href=faults>faults</a>.",
         "For clients: <a href=kubeconfig>kubeconfig</a>.</p>",
@@ -272,7 +235,7 @@ def _fault_cells(fault: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _left(fault: dict[str, Any]) -> str:
-    return "until removed" if fault["times"] is None else f"{max(0, fault['times'] + fault['after'] - fault['hits'])}"
+    return "until removed" if fault["times"] is None else str(fault["times"] - fault["hits"])
 
 
 def _table(head: tuple[str, ...] | None, rows: list[tuple[str, ...]]) -> str:

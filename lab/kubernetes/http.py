@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from lab.faults import Fault, Faults
+from lab.faults import Faults
 from lab.kubernetes import listing, static, writing
 from lab.kubernetes.answers import answer, answer_value, refusal, text_answer
 from lab.kubernetes.auth import Authenticator, User
@@ -28,6 +27,7 @@ from lab.kubernetes.registry import Registry
 from lab.kubernetes.reviews import review
 from lab.kubernetes.subresources import PodAccess, Subresources
 from lab.kubernetes.watching import watch
+from lab.trouble import answer_or_fail
 
 Obj = dict[str, Any]
 
@@ -63,27 +63,7 @@ class ApiServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request, faults and all."""
-        if self._faults.all():
-            fault = self._faults.take("api", f"{request.method} {request.raw_path}")
-            if fault is not None:
-                return await self._suffer(request, fault)
-        return await self._answer(request)
-
-    async def _suffer(self, request: web.Request, fault: Fault) -> web.StreamResponse:
-        """Do what a fault asks for in place of the answer, or besides."""
-        options = fault.options
-        if fault.effect == "status":
-            return _fault_status(options)
-        if fault.effect == "delay":
-            await asyncio.sleep(float(options.get("seconds", 1)))
-            return await self._answer(request)
-        if fault.effect == "hang":
-            await asyncio.sleep(float(options.get("seconds", 3600)))
-        if fault.effect == "reset-after":
-            await self._answer(request)
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response(status=500)
+        return await answer_or_fail(self._faults, "api", request, lambda: self._answer(request), _fault_status)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path
@@ -268,16 +248,10 @@ async def _read_body(call: Call) -> None:
         raise too_large()
 
 
-def _fault_status(options: dict[str, Any]) -> web.Response:
+def _fault_status(code: int, options: dict[str, Any]) -> web.Response:
     """An answer that a fault asks for; a 429 is the text that overload protection sends."""
-    code = int(options.get("code", 500))
-    headers = {"Retry-After": str(options["retry_after"])} if "retry_after" in options else {}
-    body = options.get("body")
-    if body is None and code == 429:
-        return text_answer("Too many requests, please try again later.\n", code, {"Retry-After": "1", **headers})
-    if body is None:
-        text = "Internal error occurred: a fault was asked for" if code == 500 else f"a fault was asked for: {code}"
-        body = ApiError(code, text, "InternalError" if code == 500 else None).body
-    if isinstance(body, str):
-        return text_answer(body, code, headers)
-    return web.json_response(body, status=code, headers=headers)
+    del options
+    if code == 429:
+        return text_answer("Too many requests, please try again later.\n", code, {"Retry-After": "1"})
+    text = "Internal error occurred: a fault was asked for" if code == 500 else f"a fault was asked for: {code}"
+    return web.json_response(ApiError(code, text, "InternalError" if code == 500 else None).body, status=code)

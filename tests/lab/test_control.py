@@ -53,7 +53,7 @@ async def test_faults_come_and_go(site: TestClient, lab: FakeLab) -> None:
     assert lab.faults.take("api", "GET /api/v1/pods") is None  # the first one passes
     assert lab.faults.take("api", "GET /api/v1/pods") is not None
     listed = (await (await site.get("/faults")).json())["faults"]
-    assert [(fault["id"], fault["hits"]) for fault in listed] == [(1, 2)]
+    assert [(fault["id"], fault["matches"], fault["hits"]) for fault in listed] == [(1, 2, 1)]
     assert (await site.delete("/faults/2")).status == 404
     assert (await site.delete("/faults/1")).status == 200
     await site.post("/faults", json=wish)
@@ -70,6 +70,7 @@ async def test_faults_come_and_go(site: TestClient, lab: FakeLab) -> None:
         ({"place": "api", "target": "(", "effect": "hang"}, ["regular expression"]),
         ({"place": "api", "target": "x", "effect": "hang", "times": 0, "after": -1, "more": 1}, ["times", "after", "more: unknown"]),
         ({"place": "api", "target": "x", "effect": "hang", "times": True}, ["times: must be of type int"]),
+        ({"place": "slack", "target": "x", "effect": "hang", "probability": 2, "options": {"seconds": "1"}}, ["probability", "options.seconds"]),
     ],
 )
 async def test_faults_that_make_no_sense_are_refused(site: TestClient, lab: FakeLab, wish: Any, complaints: list[str]) -> None:

@@ -30,3 +30,14 @@ def test_place_and_effect_must_fit_and_the_first_one_counts() -> None:
 def test_a_target_must_be_a_regular_expression() -> None:
     with pytest.raises(ValueError, match="regular expression"):
         Faults().add(Fault("api", "(", "hang"))
+
+
+def test_chances_come_from_the_seed() -> None:
+    def hits(seed: int) -> list[bool]:
+        faults = Faults()
+        faults.add(Fault("api", "", "reset", probability=0.5, seed=seed, times=5))
+        return [faults.take("api", "GET /") is not None for _ in range(40)]
+
+    assert hits(1) == hits(1)
+    assert hits(1) != hits(2)
+    assert sum(hits(1)) == 5
