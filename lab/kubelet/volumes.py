@@ -106,7 +106,7 @@ class Volumes:
             raise MountError(volume, f'persistentvolumeclaim "{claim_name}" not found')
         pv = self._registry.find(PV, "", claim["spec"].get("volumeName", ""))
         if pv is None or (claim.get("status") or {}).get("phase") != "Bound":
-            raise MountError(volume, f'PVC {self._pod["metadata"]["namespace"]}/{claim_name} is not bound')
+            raise MountError(volume, f"PVC {self._pod['metadata']['namespace']}/{claim_name} is not bound")
         place = volume_directory(self._state, pv)
         place.mkdir(parents=True, exist_ok=True)
         return place

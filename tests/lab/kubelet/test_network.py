@@ -18,7 +18,7 @@ class Echo:
             await writer.drain()
             writer.close()
 
-        server = await asyncio.start_server(greet, container.ip, 8080)
+        server = await asyncio.start_server(greet, container.ip, 8745)
         async with server:
             await container.stopping.wait()
         return 0
@@ -45,7 +45,7 @@ def endpoints(bench: Bench, service: str, pods: list[Obj]) -> None:
     found = [{"addresses": [pod["status"]["podIP"]], "conditions": {"ready": True}, "nodeName": "node1", "hostname": "p"} for pod in pods]
     body = {
         "metadata": {"name": f"{service}-abcde", "labels": {"kubernetes.io/service-name": service}}, "addressType": "IPv4", "endpoints": found,
-        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        "ports": [{"name": "", "port": 8745, "protocol": "TCP"}],
     }  # fmt: skip
     bench.registry.create(ENDPOINT_SLICE, body, "default")
 
@@ -55,7 +55,7 @@ async def test_cluster_ip_and_node_port(bench: Bench, monkeypatch: Any) -> None:
     bench.pod()
     pod = await bench.until(running)
     address = f"127.{bench.around.addresses.second_octet}.200.1"
-    spec = {"type": "NodePort", "clusterIP": address, "ports": [{"port": 9000, "targetPort": 8080, "nodePort": 30123}]}
+    spec = {"type": "NodePort", "clusterIP": address, "ports": [{"port": 9000, "targetPort": 8745, "nodePort": 30123}]}
     bench.registry.create(SERVICE, {"metadata": {"name": "echo"}, "spec": spec}, "default")
     await asyncio.sleep(0)
     assert await ask(address, 9000) == b""  # nobody behind it yet
@@ -70,7 +70,7 @@ async def test_cluster_ip_and_node_port(bench: Bench, monkeypatch: Any) -> None:
 
 async def test_host_port(bench: Bench, monkeypatch: Any) -> None:
     echo_everywhere(monkeypatch)
-    bench.pod(ports=[{"containerPort": 8080, "hostPort": 7513}])
+    bench.pod(ports=[{"containerPort": 8745, "hostPort": 7513}])
     await bench.until(running)
     one, other = bench.kubelet.machines.values()
     assert await ask(one.external_ip, 7513) == b"p hello"
@@ -83,7 +83,7 @@ async def test_names(bench: Bench, monkeypatch: Any) -> None:
     pod = await bench.until(running)
     address = f"127.{bench.around.addresses.second_octet}.200.2"
     bench.registry.create(SERVICE, {"metadata": {"name": "with-ip"}, "spec": {"clusterIP": address, "ports": [{"port": 80}]}}, "default")
-    bench.registry.create(SERVICE, {"metadata": {"name": "headless"}, "spec": {"clusterIP": "None", "ports": [{"port": 8080}]}}, "default")
+    bench.registry.create(SERVICE, {"metadata": {"name": "headless"}, "spec": {"clusterIP": "None", "ports": [{"port": 8745}]}}, "default")
     endpoints(bench, "headless", [pod])
     resolve = bench.around.shared["resolve"]
     for name in ("with-ip", "with-ip.default", "with-ip.default.svc", "with-ip.default.svc.cluster.local."):
