@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +26,12 @@ ON_THE_MOVE = ("Deployment", "ReplicaSet", "StatefulSet", "Pod", "Scale", "PodDi
 AT_ONCE_MS = 60  # events of a watch this soon are what was there when it began
 
 
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return int(listener.getsockname()[1])
+
+
 def _state(event: dict[str, Any], bindings: Bindings | None) -> Json:
     return GONE if event["type"] == "DELETED" else canonical(outline(event["object"]), bindings)
 
@@ -40,6 +47,8 @@ class Replay:
         self.transport = transport
         self.bindings = Bindings()
         self.bindings.ports[RECORDED_API_PORT] = int(transport.url.rpartition(":")[2])
+        # Processes of the lab's containers share this machine's ports: 8080 may be taken.
+        self.bindings.words["8080"] = str(_free_port())
         self.streams: list[Stream] = []
         self.given_up: set[tuple[int, str, int]] = set()  # states that the lab did not reach in time
         self.found: list[Difference] = []
