@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,20 +37,30 @@ class Connection:
     hundred miners are watched, and refuses objects of newer servers. What it does for us is to understand kubeconfigs, credentials, TLS and proxies.
     """
 
-    def __init__(self, client: ApiClient, name: str = "cluster", *, at_once: int = 16, patience: float = 45.0, clock: Clock = WALL) -> None:
-        client.user_agent = MANAGER
-        if urlsplit(client.configuration.host).hostname in ("localhost", "127.0.0.1", "::1"):
-            client.configuration.client_session_kwargs = {"trust_env": False}  # a proxy leads nowhere near this machine; kubectl thinks so too
+    def __init__(
+        self,
+        client: ApiClient,
+        name: str = "cluster",
+        *,
+        renew: Callable[[], Awaitable[ApiClient]] | None = None,
+        at_once: int = 16,
+        patience: float = 45.0,
+        clock: Clock = WALL,
+    ) -> None:
         self.name = name
         self.requests = 0
-        self._client = client
+        self._client = prepared(client)
+        self._clients = [self._client]  # older ones stay open: others may have requests under way on them
+        self._renew = renew  # makes another client when credentials run out: those of an `exec` section last an hour
+        self._renewing = asyncio.Lock()
         self._slots = asyncio.Semaphore(at_once)
         self._patience = patience  # seconds of trouble to ride out before giving up
         self._clock = clock
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        for client in self._clients:
+            await client.close()
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Obj:
         """One object. NotThere when it does not exist."""
@@ -178,14 +188,33 @@ class Connection:
         raise error
 
     async def _open(self, request: _Request, limits: aiohttp.ClientTimeout = _USUAL_LIMITS) -> aiohttp.ClientResponse:
+        client = self._client
+        response = await self._ask(client, request, limits)
+        if response.status != 401 or self._renew is None:
+            return response
+        async with self._renewing:
+            if self._client is client:  # nobody else has renewed it meanwhile
+                self._clients.append(prepared(await self._renew()))
+                self._client = self._clients[-1]
+        return await self._ask(self._client, request, limits)
+
+    async def _ask(self, client: ApiClient, request: _Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         asked = {key: value for key, value in request.query.items() if value}
         headers = {"Accept": request.accept} | ({"Content-Type": request.content_type} if request.body is not None else {})
         path = request.path + (f"?{urlencode(asked)}" if asked else "")
-        _, url, full_headers, _, _ = await self._client.param_serialize(request.method, path, header_params=headers, auth_settings=["BearerToken"])
+        _, url, full_headers, _, _ = await client.param_serialize(request.method, path, header_params=headers, auth_settings=["BearerToken"])
         self.requests += 1
-        answer = await self._client.call_api(request.method, url, full_headers, request.body, _request_timeout=limits)
+        answer = await client.call_api(request.method, url, full_headers, request.body, _request_timeout=limits)
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+def prepared(client: ApiClient) -> ApiClient:
+    """A new client, set up as we use it."""
+    client.user_agent = MANAGER
+    if urlsplit(client.configuration.host).hostname in ("localhost", "127.0.0.1", "::1"):
+        client.configuration.client_session_kwargs = {"trust_env": False}  # a proxy leads nowhere near this machine; kubectl thinks so too
+    return client
 
 
 @dataclass(frozen=True)
@@ -229,7 +258,7 @@ async def connected(cluster: str, *, at_once: int = 16) -> AsyncIterator[Connect
         client = await block.client()
     except ClusterUnusable as error:
         raise Permanent(f"Cluster block {cluster!r} cannot be used", why=str(error), advice="correct the block in the UI under Blocks") from None
-    connection = Connection(client, f"cluster {cluster!r}", at_once=at_once)
+    connection = Connection(client, f"cluster {cluster!r}", renew=block.client, at_once=at_once)
     try:
         yield connection
     finally:

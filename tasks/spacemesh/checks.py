@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -35,6 +34,7 @@ class Checked:
     plan: NetworkPlan
     nodes: tuple[WorkerNode, ...]
     up_before: frozenset[str]
+    in_time: frozenset[str]  # miners that were begun before genesis: whatever became of them since, they did not miss it
     namespace: Obj | None  # as it was, if it was there
 
 
@@ -60,10 +60,12 @@ async def check_before_spending(k8s: Connection, network: SpacemeshNetwork, run_
     plan = make_plan(network, Facts(now=datetime.now(UTC), run_id=run_id, nodes=nodes, record=record, node_config=config))
     for warning in plan.warnings:
         logger().warning(warning)
-    up = await miners_up(k8s, plan) if plan.resumed else frozenset()
-    if too_late := plan.genesis_missed(datetime.now(UTC), len(plan.miners) - len(up)):
+    begun = await miners_begun(k8s, plan) if plan.resumed else {}
+    up = frozenset(name for name, deployment in begun.items() if rolled_out(deployment))
+    in_time = frozenset(name for name, deployment in begun.items() if made_before(deployment, plan.genesis))
+    if too_late := plan.genesis_missed(datetime.now(UTC), len(plan.miners) - len(in_time)):
         raise too_late
-    return Checked(plan, nodes, up, namespace)
+    return Checked(plan, nodes, up, in_time, namespace)
 
 
 async def find_record(k8s: Connection, namespace: str, network: str) -> tuple[Obj | None, NetworkRecord | None]:
@@ -113,17 +115,19 @@ async def check_storage_class(k8s: Connection, settings: Settings) -> None:
     raise SpecError([Problem("volumes", f"{what} ({known})", advice)], what=f"Network {settings.name} cannot be deployed")
 
 
-async def miners_up(k8s: Connection, plan: NetworkPlan) -> frozenset[str]:
-    """Names of the miners that run."""
+async def miners_begun(k8s: Connection, plan: NetworkPlan) -> dict[str, Obj]:
+    """The Deployments of the miners that there are, by name."""
     found, _ = await k8s.find(DEPLOYMENT, plan.namespace, labels.selector(plan.name, component="miner"))
-    return frozenset(obj["metadata"]["name"] for obj in found if rolled_out(obj))
+    return {obj["metadata"]["name"]: obj for obj in found}
+
+
+def made_before(obj: Obj, moment: datetime) -> bool:
+    """Whether an object was created before then."""
+    return datetime.fromisoformat(obj["metadata"]["creationTimestamp"]) < moment
 
 
 def late_miners(deployments: dict[str, Obj], pods: dict[str, Obj], genesis: datetime, waited_for: set[str]) -> list[str]:
     """Miners that this run brought up, and only after genesis. One that was restarted since, or made anew, is not late for that."""
-
-    def moment(text: Any) -> datetime:
-        return datetime.fromisoformat(str(text))
 
     late = []
     for name in sorted(waited_for & deployments.keys() & pods.keys()):
@@ -131,8 +135,7 @@ def late_miners(deployments: dict[str, Obj], pods: dict[str, Obj], genesis: date
         status = pod.get("status") or {}
         restarts = sum(c.get("restartCount", 0) for c in status.get("containerStatuses") or [])
         ready = next((c["lastTransitionTime"] for c in status.get("conditions") or [] if c["type"] == "Ready"), pod["metadata"]["creationTimestamp"])
-        made_late = moment(deployments[name]["metadata"]["creationTimestamp"]) >= genesis
-        ready_late = moment(pod["metadata"]["creationTimestamp"]) < genesis <= moment(ready) and restarts == 0
-        if made_late or ready_late:
+        ready_late = made_before(pod, genesis) and genesis <= datetime.fromisoformat(ready) and restarts == 0
+        if not made_before(deployments[name], genesis) or ready_late:
             late.append(name)
     return late

@@ -81,8 +81,8 @@ async def ensure_miners(
 
 
 def check_genesis(site: Site, up: Sequence[RunningMiner]) -> None:
-    """Permanent when genesis has come and miners that this run must bring up are not: they would start into a network that began without them."""
-    names = {miner.plan.name for miner in up} | site.up_before
+    """Permanent when genesis has come and there are miners that were not even begun: they would start into a network that began without them."""
+    names = {miner.plan.name for miner in up} | site.in_time
     if too_late := site.plan.genesis_missed(datetime.now(UTC), len([m for m in site.plan.miners if m.name not in names])):
         raise too_late
 
@@ -118,9 +118,7 @@ async def roll_out(site: Site, names: Sequence[str], selector: str, what: str) -
     except RolloutFailed as error:
         await tell_trouble(site.k8s, site.plan.namespace, site.plan.name, error)
         raise
-    site.group_done(len(names))
-    site.pods.update(pods)
-    site.deployments.update(rollout.deployments)
+    site.group_done(rollout.deployments, pods)
     return pods
 
 

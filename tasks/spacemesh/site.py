@@ -29,21 +29,24 @@ class Site:
         self.present = present
         self.tally = tally
         self.up_before = checked.up_before
+        self.in_time = checked.in_time
         self._hosts = {node.name: node.address(plan.settings.node_address) for node in checked.nodes}
         self.ready_within = ready_within  # seconds that a group of pods may take
         self.deployments: dict[str, Obj] = {}
         self.pods: dict[str, Obj] = {}
         parts = len(plan.poets) + len(plan.miners)
         self.progress = Progress(f"{plan.name}-progress", f"PoETs and miners of {plan.name} that are ready", parts)
-        self._ready = 0
+        self._ready: set[str] = set()
 
     async def count_ready(self, ready: int) -> None:
         """So many pods of the group under way are ready."""
-        await self.progress.reach(self._ready + ready)
+        await self.progress.reach(len(self._ready) + ready)
 
-    def group_done(self, size: int) -> None:
-        """A group is ready as a whole."""
-        self._ready += size
+    def group_done(self, deployments: dict[str, Obj], pods: dict[str, Obj]) -> None:
+        """A group is ready as a whole: what its Deployments and pods were then."""
+        self._ready.update(deployments)
+        self.deployments.update(deployments)
+        self.pods.update(pods)
 
     async def host_of(self, node: str) -> str:
         """The address by which a worker node is known, also one that has joined the cluster meanwhile."""

@@ -7,12 +7,13 @@ import json
 import pytest
 from aiohttp import web
 
+from blocks.cluster import Cluster
 from networks.errors import Permanent, Transient
 from tasks.kubernetes.connection import Connection
 from tasks.kubernetes.ensure import Present, Tally, create_once, ensure_objects
 from tasks.kubernetes.errors import Expired, NotThere
 from tasks.kubernetes.kinds import CONFIG_MAP, POD, SECRET
-from tests.tasks.scripted import FakeClock, hang_up, refuses, says, scripted_cluster, streams
+from tests.tasks.scripted import FakeClock, hang_up, kubeconfig, refuses, says, scripted_cluster, serving, streams
 
 
 def config_map(version: str = "1", **data: str) -> dict:
@@ -75,6 +76,16 @@ async def test_bad_credentials_are_not_tried_again_and_not_shown() -> None:
     assert "kubeconfig" in caught.value.advice
     assert "secret-token" not in str(caught.value)
     assert len(script.asked) == 1
+
+
+async def test_credentials_that_ran_out_are_renewed() -> None:
+    """As with an `exec` section, whose tokens last an hour."""
+    async with serving(refuses(401, "Unauthorized", "Unauthorized"), says(config_map(k="v"))) as script:
+        block = Cluster(kubeconfig=kubeconfig(script.url))
+        k8s = Connection(await block.client(), renew=block.client, clock=FakeClock())
+        assert (await k8s.get(CONFIG_MAP, "n", "a"))["data"] == {"k": "v"}
+        await k8s.close()
+    assert len(script.asked) == 2
 
 
 async def test_a_list_goes_on_until_the_last_page() -> None:

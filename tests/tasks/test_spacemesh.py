@@ -74,7 +74,7 @@ async def test_passing_trouble_of_a_poet(answer: Answer) -> None:
 
 async def test_a_node_that_is_not_there() -> None:
     async with spacemesh_node("127.0.0.1:9") as node:
-        with pytest.raises(Transient, match="127.0.0.1:9 did not answer"):
+        with pytest.raises(Transient, match=r"127\.0\.0\.1:9 did not answer"):
             await node.identity()
 
 
