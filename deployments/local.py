@@ -241,7 +241,7 @@ def show_addresses(around: Surroundings) -> None:
   Prefect UI         {around.ui}
   deploy a network   {around.ui}/deployments  (deploy-network, Run)
   lab                {around.lab["control"]}
-  Kubernetes API     {around.lab["kubernetes"]}
+  Kubernetes API     {around.lab["kubernetes_tls"]}
   kubeconfig         {around.lab["kubeconfig"]}
   Cloud Storage      {around.lab["storage"]}
 

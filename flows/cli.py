@@ -153,10 +153,16 @@ def run_flow(flow: Any, parameters: dict[str, Any], output: str) -> int:
         print("Interrupted. What was made is still there and labelled: run the same command to go on, or cosmodrome delete-network.", file=sys.stderr)
         return CANCELLED
     if not state.is_completed():
-        print(f"{flow.name}: {state.name}: {state.message}", file=sys.stderr)
+        print(f"{flow.name}: {state.name}: {asyncio.run(reason(state))}", file=sys.stderr)
         return FAILED
     print_result(asyncio.run(state.aresult()), output)
     return COMPLETED
+
+
+async def reason(state: Any) -> str:
+    """Why a flow did not complete, in the words of its own error where it has one."""
+    outcome = await state.aresult(raise_on_failure=False)
+    return str(outcome) if isinstance(outcome, Exception) and str(outcome) else str(state.message)
 
 
 def print_result(result: Any, output: str) -> None:

@@ -169,8 +169,9 @@ def test_exit_code_and_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "the report of x\n"
     assert cli.run_flow(done, {}, "json") == 0
     assert json.loads(capsys.readouterr().out) == {"name": "x"}
-    assert cli.run_flow(ended(Failed(message="no cluster")), {}, "text") == cli.FAILED
-    assert "toy: Failed: no cluster" in capsys.readouterr().err
+    failed = Failed(message="Flow run encountered an exception: ValueError: no cluster", data=ValueError("no cluster"))
+    assert cli.run_flow(ended(failed), {}, "text") == cli.FAILED
+    assert capsys.readouterr().err == "toy: Failed: no cluster\n"
 
 
 def test_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
