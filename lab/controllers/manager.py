@@ -11,6 +11,8 @@ from lab.controllers.endpoints import EndpointsController
 from lab.controllers.ephemeral_volumes import EphemeralVolumeController
 from lab.controllers.events import EventExpiry
 from lab.controllers.garbage import GarbageCollector
+from lab.controllers.job_cleanup import FinishedJobs, OrphanPods
+from lab.controllers.jobs import JobController
 from lab.controllers.namespaces import NamespaceContentController, NamespaceController
 from lab.controllers.nodes import NodeLifecycleController, TaintEvictionController
 from lab.controllers.replica_sets import ReplicaSetController
@@ -33,6 +35,9 @@ def controllers(registry: Registry, faults: Faults | None = None, root_certifica
         NamespaceContentController(registry, root_certificate),
         DeploymentController(registry),
         ReplicaSetController(registry),
+        JobController(registry),
+        FinishedJobs(registry),
+        OrphanPods(registry),
         Scheduler(registry),
         EndpointsController(registry),
         EphemeralVolumeController(registry),

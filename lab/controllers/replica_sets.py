@@ -148,7 +148,7 @@ class ReplicaSetController(Controller):
                     node = pod["spec"].get("nodeName", "")
                     on_node[node] = on_node.get(node, 0) + 1
         newest_first = sorted(active, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
-        return sorted(newest_first, key=lambda pod: _worth(pod, on_node))[:number]
+        return sorted(newest_first, key=lambda pod: worth(pod, on_node))[:number]
 
     def _siblings(self, owner: Obj) -> list[Obj]:
         """Replica sets of the same deployment: a node crowded by any of them is one to leave."""
@@ -218,7 +218,7 @@ def _deployment(replica_set: Obj) -> Iterable[tuple[str, str]]:
     return (("deployment", owner["uid"]),) if owner else ()
 
 
-def _worth(pod: Obj, on_node: dict[str, int]) -> tuple[Any, ...]:
+def worth(pod: Obj, on_node: dict[str, int]) -> tuple[Any, ...]:
     """Sorts the pods to lose first to the front."""
     ready = is_ready(pod)
     cost = _deletion_cost(pod)
