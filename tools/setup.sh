@@ -15,7 +15,7 @@ fi
 
 echo "Setting up $venv (once; a minute or two without a package cache) ..."
 if [ ! -x "$venv/bin/python" ]; then
-  if command -v uv >/dev/null; then
+  if command -v uv > /dev/null; then
     uv venv --quiet --seed --python "$python" "$venv"
   elif ! "$python" -m venv "$venv"; then
     rm -rf "$venv"
@@ -26,6 +26,9 @@ fi
 
 constraint=(-c constraints.txt)
 if [ "$newest" = yes ]; then constraint=(); fi
+
+# Trust what the machine trusts: behind a company's proxy uv would otherwise refuse its certificate, where pip does not.
+export UV_SYSTEM_CERTS=true
 
 # uv installs in seconds what takes pip a minute; pip, which honours every local pip setting, is the fallback.
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${constraint[@]}" uv
