@@ -12,6 +12,7 @@ from networks.spacemesh.model import SpacemeshNetwork
 from networks.spacemesh.report import NetworkReport
 from tasks.kubernetes.connection import connected
 from tasks.spacemesh.checks import check_before_spending
+from tasks.spacemesh.completing import complete_network
 from tasks.spacemesh.miners import check_genesis_met, ensure_miners, waves
 from tasks.spacemesh.planning import PlanReport, show_plan
 from tasks.spacemesh.poets import activate_poets, ensure_poets
@@ -31,6 +32,9 @@ async def deploy_network(
 
     Run it again after whatever happened: what is there already is kept, keys, identities and genesis time above all, and what is missing is made.
     It changes nothing about a network that is as it was asked for, and refuses to turn it into another one.
+
+    Until the first deployment is complete, mistakes may be put right by asking otherwise: images, CPU and memory, switches, the node configuration,
+    more miners, and the genesis delay when genesis was missed.
 
     Args:
         network: What to deploy.
@@ -53,4 +57,5 @@ async def deploy_network(
         await check_genesis_met(site)
         activations = await activate_poets(site, poets, miners)
         published = await publish_config(site, data_bucket, poets, miners)
+        await complete_network(site)
         return await report(site, poets, miners, activations, published)

@@ -28,25 +28,27 @@ def estimate(settings: Settings) -> timedelta:
     return stages * _STAGE + miners.count * _EACH
 
 
-def minutes_missing(genesis: datetime, ready: datetime) -> int:
-    """By how many minutes the genesis delay must be raised for a network that is only ready then. 0: it is early enough."""
-    late = (ready - genesis).total_seconds()
-    return 0 if late < 0 else math.floor(late / 60) + 1 + _MARGIN_MINUTES
+def lost(settings: Settings, *, genesis: datetime, now: datetime, missing: int) -> bool:
+    """Whether a network that starts from nothing can no longer meet its genesis: it has passed, or comes before `missing` miners can be up."""
+    return settings.bootstrap and (now >= genesis or (missing > 0 and now + estimate(settings) > genesis))
 
 
-def missed(settings: Settings, *, genesis: datetime, started: datetime, now: datetime, missing: int) -> Permanent | None:
+def missed(settings: Settings, *, genesis: datetime, now: datetime, missing: int, took: timedelta | None = None) -> Permanent | None:
     """The error to end with when genesis has come while `missing` miners were not up; None as long as nothing is lost.
 
-    The advice takes the pace so far as the pace of the rest.
+    `took`: how long it took to bring the others up; None: that is not known, and the whole delay is counted. The advice takes the pace so far as
+    the pace of the rest.
     """
     if now < genesis or missing <= 0 or not settings.bootstrap:
         return None
-    total = settings.miners.count
+    total, delay = settings.miners.count, settings.genesis_delay_minutes
     up = total - missing
-    rest = (now - started) * (missing / up) if up else estimate(settings)
-    delay = settings.genesis_delay_minutes + minutes_missing(genesis, now + rest)
+    spent = timedelta(minutes=delay) if took is None else took
+    needed = max(spent * (total / up) if up else spent + estimate(settings), estimate(settings))
+    enough = max(delay + 1, math.floor(needed.total_seconds() / 60) + 1 + _MARGIN_MINUTES)
     return Permanent(
         f"Genesis was at {format_time(genesis)}, and {missing} of {total} miners were not up",
-        why=f"{settings.genesis_delay_minutes} minutes of genesis delay were too few",
-        advice=f"Delete the network and deploy it again with genesis_delay_minutes raised by {delay - settings.genesis_delay_minutes}, to {delay}.",
+        why=f"{delay} minutes of genesis delay were too few",
+        advice=f"Run again with genesis_delay_minutes raised by {enough - delay}, to {enough}: "
+        "genesis is then fixed anew; keys and identities are kept.",
     )

@@ -40,9 +40,9 @@ def serves_pprof(settings: Settings) -> bool:
     return settings.miners.pprof or bool(settings.profiling.server_url)
 
 
-def metrics_service_name(miner: str) -> str:
+def metrics_service(part: Part) -> Manifest:
     """The Service inside the cluster that a miner's metrics are scraped from."""
-    return f"{miner}-metrics"
+    return manifests.cluster_ip_service(part, f"{part.name}-metrics", {"metrics": METRICS_PORT})
 
 
 def secret(part: Part, key: CoinbaseKey) -> Manifest:
@@ -63,12 +63,11 @@ def objects(part: Part, *, number: int, p2p_port: int, config: Mapping[str, Any]
     `node`: the hostname label of the worker node that the miner is pinned to.
     """
     claim = (manifests.volume_claim(part, part.settings.miners.disk),) if part.settings.volumes.kind == "persistent" else ()
-    metrics = manifests.cluster_ip_service(part, metrics_service_name(part.name), {"metrics": METRICS_PORT})
     return (
         *claim,
         manifests.config_map(part, {"config.json": node_config.dump(config)}),
         manifests.node_port_service(part, ports(part.settings)),
-        *((metrics,) if part.settings.metrics.enabled else ()),
+        *((metrics_service(part),) if part.settings.metrics.enabled else ()),
         manifests.deployment(part, _pod(part, number, p2p_port, node), annotations={"cosmodrome.dev/config": node_config.digest(config)}),
     )
 

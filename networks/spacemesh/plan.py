@@ -11,7 +11,7 @@ and the worker nodes then are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -19,14 +19,15 @@ from typing import Any
 
 from networks.errors import Permanent, Problem, SpecError
 from networks.labels import Ownership
-from networks.spacemesh import addresses, genesis, manifests, miner, node_config, nodes, poet
+from networks.spacemesh import addresses, genesis, manifests, miner, node_config, nodes, poet, room
 from networks.spacemesh.coinbase import CoinbaseKey
+from networks.spacemesh.corrections import Difference, decide
 from networks.spacemesh.manifests import Manifest, Part
 from networks.spacemesh.model import SpacemeshNetwork, resolve
 from networks.spacemesh.node_config import Layers
 from networks.spacemesh.nodes import Load, Pin, WorkerNode
 from networks.spacemesh.presets import NODE_CONFIGS
-from networks.spacemesh.record import RECORD_NAME, NetworkRecord, differences
+from networks.spacemesh.record import RECORD_NAME, NetworkRecord
 from networks.spacemesh.rules import FIRST_P2P_PORT
 from networks.spacemesh.settings import Preset, Settings
 
@@ -41,13 +42,17 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What must be known of the world. `node_config`: what the spec's file or URL holds, parsed; None when it names neither."""
+    """What must be known of the world.
+
+    `node_config`: what the spec's file or URL holds, parsed; None when it names neither. `up`: names of the network's miners that run.
+    """
 
     now: datetime
     run_id: str
     nodes: tuple[WorkerNode, ...]
     record: NetworkRecord | None = None
     node_config: Mapping[str, Any] | None = None
+    up: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.now.tzinfo is None:
@@ -83,7 +88,10 @@ class MinerPlan:
 
 @dataclass(frozen=True)
 class NetworkPlan:
-    """A network in full. Views and objects only: nothing here talks to anything."""
+    """A network in full. Views and objects only: nothing here talks to anything.
+
+    `corrections`: what it puts right in `corrects`, the record as it was found; `restarts_miners`: whether they show in miners' pods.
+    """
 
     record: NetworkRecord
     poets: tuple[PoetPlan, ...]
@@ -91,6 +99,9 @@ class NetworkPlan:
     resumed: bool = field(default=False, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     max_at_once: int = field(default=100, compare=False)
+    corrections: tuple[Difference, ...] = field(default=(), compare=False)
+    corrects: NetworkRecord | None = field(default=None, compare=False)
+    restarts_miners: bool = field(default=False, compare=False)
 
     @property
     def settings(self) -> Settings:
@@ -166,8 +177,14 @@ class NetworkPlan:
         return (manifests.namespace(self.owner, self.settings), manifests.disruption_budget(self.owner, self.settings))
 
     def record_object(self) -> Manifest:
-        """The network's record: to be created, never changed. If it is there already, plan again with what it says."""
+        """The network's record: to be created once. If it is there already, plan again with what it says."""
         return manifests.record_map(self.owner, self.settings, RECORD_NAME, self.record.to_config_map_data())
+
+    def left_over(self) -> tuple[Manifest, ...]:
+        """What a correction leaves without a purpose: to be deleted."""
+        if self.corrects is None or self.settings.metrics.enabled or not self.corrects.settings.metrics.enabled:
+            return ()
+        return tuple(miner.metrics_service(self._miner_part(m)) for m in self.miners)
 
     def poet_objects(self, of: PoetPlan) -> tuple[Manifest, ...]:
         """Everything of one PoET, in the order to create it."""
@@ -197,9 +214,14 @@ class NetworkPlan:
         """The object in the data bucket that the configuration is published as."""
         return f"{self.name}-archive/config.json"
 
-    def genesis_missed(self, now: datetime, missing: int) -> Permanent | None:
-        """The error to end with when genesis has come and `missing` miners were not up by then; None as long as nothing is lost."""
-        return genesis.missed(self.settings, genesis=self.genesis, started=self.record.created, now=now, missing=missing)
+    def genesis_missed(self, now: datetime, missing: int, took: timedelta | None = None) -> Permanent | None:
+        """The error to end with when genesis has come and `missing` miners were not up by then; None as long as nothing is lost.
+
+        `took`: how long this run has been at it. Once the first deployment is complete, genesis was met, and stays so.
+        """
+        if self.record.completed is not None:
+            return None
+        return genesis.missed(self.settings, genesis=self.genesis, now=now, missing=missing, took=took)
 
     def machines(self) -> int:
         """How many machines of the preset's kind a cluster of the network's own takes, log stack and watching included."""
@@ -208,7 +230,7 @@ class NetworkPlan:
 
     def loads(self) -> tuple[Load, ...]:
         """What its pods ask for, in the order in which they are created."""
-        return _loads(self.settings, self.record.pins)
+        return room.loads(self.settings, self.record.pins)
 
     def _poet_part(self, of: PoetPlan) -> Part:
         return Part(self.owner, self.settings, of.name, "poet", "poet")
@@ -275,6 +297,7 @@ class NetworkPlan:
             "volumes": wanted.volumes.kind,
             "a cluster of its own": f"would be {self.machines()} × {wanted.machine.type} (with log stack and watching, which are not deployed yet)",
             "expires": node_config.format_time(self.record.expires),
+            **({"corrections": "; ".join(map(str, self.corrections))} if self.corrections else {}),
             "published as": self.published_name,
             "warnings": " ".join(self.warnings) or "none",
         }
@@ -296,7 +319,7 @@ def make_plan(network: SpacemeshNetwork, facts: Facts) -> NetworkPlan:
     found = node_config.problems(config, bootstrap=settings.bootstrap, miners=settings.miners.count)
     if facts.record is not None:
         return _resume(settings, config, facts, facts.record, found)
-    found += _room_problems(settings, facts.nodes)
+    found += room.problems(settings, facts.nodes)
     if found:
         raise SpecError(found, what=f"Network {settings.name} cannot be deployed")
     usable = nodes.usable(facts.nodes)
@@ -307,20 +330,23 @@ def make_plan(network: SpacemeshNetwork, facts: Facts) -> NetworkPlan:
         genesis=moment or genesis.fix(facts.now, settings.genesis_delay_minutes),
         settings=settings,
         node_config=config,
-        pins=_pins(settings, usable),
+        pins=room.pins(settings, usable),
         poet_hosts=tuple(pin.address for pin in nodes.round_robin([0] * settings.poets.count, usable, settings.node_address)),
     )
     return _plan(record, resumed=False, warnings=_warnings(settings), max_at_once=settings.miners.max_at_once)
 
 
 def _resume(settings: Settings, config: Mapping[str, Any], facts: Facts, record: NetworkRecord, found: list[Problem]) -> NetworkPlan:
-    """Finish or verify exactly what was begun."""
+    """Finish or verify what was begun, with what may still be put right in it."""
     if record.settings.name != settings.name:
         raise Permanent(
             f"Namespace {settings.namespace} holds another network, {record.settings.name}",
             advice="Choose another namespace: every network has one of its own.",
         )
-    found = found + differences(record, settings, config)
+    decision = decide(record, settings, config, now=facts.now, up=len(facts.up))
+    found = [*found, *decision.refusals]
+    if decision.corrections and facts.nodes and room.size(record.settings) != room.size(settings):
+        found += room.problems(settings, facts.nodes, record.pins)
     if found:
         raise SpecError(found, what=f"Network {settings.name} exists and is not what is asked for now")
     usable = nodes.usable(facts.nodes)
@@ -329,7 +355,11 @@ def _resume(settings: Settings, config: Mapping[str, Any], facts: Facts, record:
     warnings = tuple(
         f"Worker node {name}, to which bootnodes are pinned, is not there or not schedulable: their pods cannot start again." for name in lost
     )
-    return _plan(record, resumed=True, warnings=warnings, max_at_once=settings.miners.max_at_once)
+    plan = _plan(decision.record, resumed=True, warnings=warnings, max_at_once=settings.miners.max_at_once)
+    if not decision.corrections:
+        return plan
+    warnings = (*warnings, *_warnings(settings))
+    return replace(plan, corrections=decision.corrections, corrects=record, restarts_miners=decision.restarts_miners, warnings=warnings)
 
 
 def _plan(record: NetworkRecord, *, resumed: bool, warnings: tuple[str, ...], max_at_once: int) -> NetworkPlan:
@@ -346,46 +376,11 @@ def _plan(record: NetworkRecord, *, resumed: bool, warnings: tuple[str, ...], ma
     return NetworkPlan(record, poets, miners, resumed, warnings, max_at_once)
 
 
-def _pins(settings: Settings, usable: tuple[WorkerNode, ...]) -> tuple[Pin, ...]:
-    pinned = settings.miners.bootnodes + int(settings.bootstrap)
-    wanted = settings.miners
-    fitting = tuple(node for node in usable if node.takes(wanted.gpus, wanted.gpu_type)) or usable
-    return nodes.round_robin([FIRST_P2P_PORT + number for number in range(1, pinned + 1)], fitting, settings.node_address)
-
-
 def _miner(settings: Settings, pins: tuple[Pin, ...], number: int) -> MinerPlan:
     first = int(settings.bootstrap)
     role = Role.BOOTSTRAP if number <= first else Role.BOOTNODE if number <= first + settings.miners.bootnodes else Role.ORDINARY
     pin = pins[number - 1] if number <= len(pins) else None
     return MinerPlan(number, f"miner-{number}", role, FIRST_P2P_PORT + number, (number - 1) % settings.poets.count, pin)
-
-
-def _loads(settings: Settings, pins: tuple[Pin, ...]) -> tuple[Load, ...]:
-    poets = [Load(f"poet-{i}", settings.poets.cpu, settings.poets.memory) for i in range(settings.poets.count)]
-    wanted = settings.miners
-    places = [pin.node for pin in pins] + [""] * (wanted.count - len(pins))
-    miners = (
-        Load(f"miner-{n}", wanted.cpu, wanted.memory, place, FIRST_P2P_PORT + n, wanted.gpus, wanted.gpu_type)
-        for n, place in enumerate(places, start=1)
-    )
-    return (*poets, *miners)
-
-
-def _room_problems(settings: Settings, all_nodes: tuple[WorkerNode, ...]) -> list[Problem]:
-    usable = nodes.usable(all_nodes)
-    if not usable:
-        return [Problem("cluster", f"none of its {len(all_nodes)} worker nodes is schedulable", "uncordon a node, or add one")]
-    silent = [node.name for node in usable if not node.address(settings.node_address)]
-    if silent:
-        return [Problem("node_address", f"worker nodes without an address: {', '.join(silent[:5])}", "give them one, or cordon them")]
-    left_over = nodes.misfits(_loads(settings, _pins(settings, usable)), usable)
-    if not left_over:
-        return []
-    first = left_over[0]
-    more = f" (and {len(left_over) - 1} more)" if len(left_over) > 1 else ""
-    group = "poets" if first.load.name.startswith("poet") else "miners"
-    advice = "ask for fewer or smaller ones, delete what is there, or add worker nodes"
-    return [Problem(f"{group}.count", f"{first.load.name}{more} does not fit: {first.why}", advice)]
 
 
 def _warnings(settings: Settings) -> tuple[str, ...]:

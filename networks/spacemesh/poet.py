@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from networks.spacemesh import manifests
+from networks.spacemesh import manifests, node_config
 from networks.spacemesh.manifests import Manifest, Part
 from networks.spacemesh.node_config import Layers
 
@@ -20,11 +20,12 @@ def initial_duration(genesis_delay_minutes: int, layers: Layers, index: int, pha
 def objects(part: Part, *, layers: Layers, initial_seconds: int) -> tuple[Manifest, ...]:
     """PVC (unless ephemeral), ConfigMap, Service and Deployment; the Deployment last, when all that it needs is there."""
     claim = (manifests.volume_claim(part, part.settings.poets.disk),) if part.settings.volumes.kind == "persistent" else ()
+    config = {"poet.conf": f'duration="{layers.epoch_seconds}s"\nn="21"\n'}
     return (
         *claim,
-        manifests.config_map(part, {"poet.conf": f'duration="{layers.epoch_seconds}s"\nn="21"\n'}),
+        manifests.config_map(part, config),
         manifests.node_port_service(part, {"rest": REST_PORT}),
-        manifests.deployment(part, _pod(part, initial_seconds), annotations={}),
+        manifests.deployment(part, _pod(part, initial_seconds), annotations={"cosmodrome.dev/config": node_config.digest(config)}),
     )
 
 

@@ -62,6 +62,7 @@ class NetworkReport(Frozen):
     miners: tuple[MinerRow, ...] = ()
     published: str = ""
     links: dict[str, str] = Field(default_factory=dict)
+    corrected: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def hosts(self) -> str:
@@ -111,6 +112,7 @@ class NetworkReport(Frozen):
             "miners": f"{sum(row.ready for row in self.miners)} of {len(self.miners)} ready",
             "PoETs": f"{sum(row.ready for row in self.poets)} of {len(self.poets)} ready",
             "configuration": self.published,
+            "corrected": "; ".join(self.corrected),
             "this run changed": str(self.changes),
             **self.links,
         }

@@ -15,7 +15,7 @@ from kubernetes.aio.client.api_client import ApiClient
 
 from blocks.cluster import Cluster, ClusterUnusable
 from networks.errors import Permanent, Transient
-from tasks.kubernetes.errors import Expired, Unsure, translate
+from tasks.kubernetes.errors import Conflict, Expired, Unsure, translate
 from tasks.kubernetes.kinds import Kind, Obj
 from tasks.retrying import retry_transient
 from tasks.waiting import WALL, Clock
@@ -24,6 +24,7 @@ MANAGER = "cosmodrome"  # our name as a field manager: what server-side apply re
 JSON = "application/json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+_MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
 _PAGE = 500
 _USUAL_LIMITS = aiohttp.ClientTimeout(total=30, sock_connect=10)
@@ -106,6 +107,15 @@ class Connection:
         path = kind.path(meta.get("namespace"))
         return await self._json("POST", path, query=query, body=obj, what=f"create {kind.kind} {meta['name']}", repeatable=False)
 
+    async def merge(self, kind: Kind, namespace: str | None, name: str, changes: Obj) -> Obj:
+        """Change what `changes` names (RFC 7386). With a resourceVersion in them only if the object still has that one: else Conflict.
+
+        Unsure when the answer got lost: then read.
+        """
+        what = f"change {kind.kind} {name}"
+        path = kind.path(namespace, name)
+        return await self._json("PATCH", path, body=changes, content_type=_MERGE, what=what, repeatable=False, but_not=(Unsure, Conflict))
+
     async def delete(self, kind: Kind, namespace: str | None, name: str, uid: str | None = None, propagation: str = "Background") -> None:
         """Ask for an object's deletion; with a uid only if it still is that very object. NotThere when it is gone."""
         body: Obj = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
@@ -142,9 +152,10 @@ class Connection:
             if response is not None:
                 response.close()
 
-    async def log(self, namespace: str, pod: str, *, container: str = "", tail: int = 20, previous: bool = False, limit: int = 65536) -> str:
-        """The last lines of a container's log; the first container's when none is named."""
-        query = {"container": container, "tailLines": str(tail), "limitBytes": str(limit), "previous": "true" if previous else ""}
+    async def log(self, namespace: str, pod: str, *, container: str = "", tail: int = 0, previous: bool = False, limit: int = 65536) -> str:
+        """The last lines of a container's log, or with no `tail` its beginning: at most `limit` bytes. The first container's when none is named."""
+        lines = str(tail) if tail else ""
+        query = {"container": container, "tailLines": lines, "limitBytes": str(limit), "previous": "true" if previous else ""}
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         _, text = await self._send(_Request("GET", path, f"read the log of pod {pod}", query, accept="*/*"))
         return text
@@ -164,7 +175,7 @@ class Connection:
 
     async def _send(self, request: _Request) -> tuple[int, str]:
         """Status and text of the answer, after riding out what trouble may be ridden out."""
-        return await retry_transient(lambda: self._once(request), patience=self._patience, but_not=(Unsure, Expired), clock=self._clock)
+        return await retry_transient(lambda: self._once(request), patience=self._patience, but_not=request.but_not, clock=self._clock)
 
     async def _once(self, request: _Request) -> tuple[int, str]:
         what = f"cannot {request.what}"
@@ -229,6 +240,7 @@ class _Request:
     content_type: str = JSON
     accept: str = JSON
     repeatable: bool = True  # whether it may be sent again when nobody knows if it was carried out
+    but_not: tuple[type[Transient], ...] = (Unsure, Expired)  # errors that are for the caller to deal with
     lost: list[str] = field(default_factory=list)  # attempts of which nobody knows
 
 

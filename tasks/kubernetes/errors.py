@@ -21,6 +21,10 @@ class Expired(Transient):
     """410: the version that a watch or a list asked for is no longer kept; list anew."""
 
 
+class Conflict(Transient):
+    """409: the object is no longer what the request takes it for; read it anew."""
+
+
 class Unsure(Transient):
     """The request may or may not have been carried out: read before sending it again."""
 
@@ -63,7 +67,7 @@ def translate(status: int, text: str, headers: Mapping[str, str], what: str) -> 
     if status == 410:
         return Expired(failure, why=why)
     if status == 409 and reason == "Conflict" and not any(c.get("reason") == "FieldManagerConflict" for c in causes):
-        return Transient(failure, why=why, advice="somebody else writes to the same object; try again")
+        return Conflict(failure, why=why, advice="somebody else writes to the same object; try again")
     if status == 409 and reason == "AlreadyExists":
         return AlreadyThere(failure, why=why)
     if status == 404:

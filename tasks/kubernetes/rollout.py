@@ -56,6 +56,15 @@ def rolled_out(deployment: Mapping[str, Any]) -> bool:
     )
 
 
+def outdated(deployment: Mapping[str, Any]) -> bool:
+    """Whether what runs is still an older version: its troubles are not those of the version that is waited for."""
+    status = deployment.get("status") or {}
+    return bool(
+        status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0)
+        or status.get("replicas", 0) > status.get("updatedReplicas", 0)
+    )
+
+
 def pod_of(deployment: Mapping[str, Any], pods: Mapping[str, Obj]) -> Obj | None:
     """The Deployment's pod: the newest of those that are not on their way out."""
     wanted = deployment["spec"]["selector"]["matchLabels"].items()
@@ -138,6 +147,8 @@ class Rollout:
         for name in names:
             deployment = deployments.get(name)
             if deployment is None:
+                continue
+            if outdated(deployment):
                 continue
             pod = pod_of(deployment, pods)
             diagnosis = diagnose_pod(pod, events_of(pod, events), now) if pod else refused_pods(deployment)

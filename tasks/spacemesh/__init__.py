@@ -3,7 +3,8 @@
 - `node`, `messages`, `poet`: its software, over gRPC and REST.
 - `checks`: look before anything is spent, and make the plan.
 - `site`: what the stages of one deployment share.
-- `miners`, `poets`, `publishing`: the stages, each a task.
+- `miners`, `poets`, `publishing`, `completing`: the stages, each a task.
+- `recording`: writes to the network's record.
 - `trouble`: what is wrong with pods, for people.
 - `listing`: the networks of a cluster.
 """

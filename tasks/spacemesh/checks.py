@@ -29,11 +29,10 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 @dataclass(frozen=True)
 class Checked:
-    """A plan that can be carried out, the worker nodes, and which of its miners ran already."""
+    """A plan that can be carried out, the worker nodes, and what of the network was there already."""
 
     plan: NetworkPlan
     nodes: tuple[WorkerNode, ...]
-    up_before: frozenset[str]
     in_time: frozenset[str]  # miners that were begun before genesis: whatever became of them since, they did not miss it
     namespace: Obj | None  # as it was, if it was there
 
@@ -57,15 +56,16 @@ async def check_before_spending(k8s: Connection, network: SpacemeshNetwork, run_
         logger().warning("these credentials may not list the pods of other namespaces: what is free on the worker nodes is a guess")
     if record is None and settings.volumes.kind == "persistent":
         await check_storage_class(k8s, settings)
-    plan = make_plan(network, Facts(now=datetime.now(UTC), run_id=run_id, nodes=nodes, record=record, node_config=config))
+    begun = await miners_begun(k8s, settings) if record else {}
+    up = frozenset(name for name, deployment in begun.items() if rolled_out(deployment))
+    plan = make_plan(network, Facts(now=datetime.now(UTC), run_id=run_id, nodes=nodes, record=record, node_config=config, up=up))
     for warning in plan.warnings:
         logger().warning(warning)
-    begun = await miners_begun(k8s, plan) if plan.resumed else {}
-    up = frozenset(name for name, deployment in begun.items() if rolled_out(deployment))
-    in_time = frozenset(name for name, deployment in begun.items() if made_before(deployment, plan.genesis))
+    stay = {} if plan.restarts_miners else begun
+    in_time = frozenset(name for name, deployment in stay.items() if made_before(deployment, plan.genesis))
     if too_late := plan.genesis_missed(datetime.now(UTC), len(plan.miners) - len(in_time)):
         raise too_late
-    return Checked(plan, nodes, up, in_time, namespace)
+    return Checked(plan, nodes, in_time, namespace)
 
 
 async def find_record(k8s: Connection, namespace: str, network: str) -> tuple[Obj | None, NetworkRecord | None]:
@@ -115,9 +115,9 @@ async def check_storage_class(k8s: Connection, settings: Settings) -> None:
     raise SpecError([Problem("volumes", f"{what} ({known})", advice)], what=f"Network {settings.name} cannot be deployed")
 
 
-async def miners_begun(k8s: Connection, plan: NetworkPlan) -> dict[str, Obj]:
+async def miners_begun(k8s: Connection, settings: Settings) -> dict[str, Obj]:
     """The Deployments of the miners that there are, by name."""
-    found, _ = await k8s.find(DEPLOYMENT, plan.namespace, labels.selector(plan.name, component="miner"))
+    found, _ = await k8s.find(DEPLOYMENT, settings.namespace, labels.selector(settings.name, component="miner"))
     return {obj["metadata"]["name"]: obj for obj in found}
 
 

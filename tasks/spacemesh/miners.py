@@ -27,7 +27,8 @@ from tasks.spacemesh.trouble import tell_trouble
 from tasks.waiting import NotYet, wait_until
 
 _ANSWER_SECONDS = 60.0  # a ready node's gRPC answers at once, unless something is between us and it
-_LOG_LINES = 2000  # a node writes its identity down at its start
+_LOG_BYTES = 2**20
+_LOG_LINES = 2000
 
 
 def new_key() -> CoinbaseKey:
@@ -83,7 +84,8 @@ async def ensure_miners(
 def check_genesis(site: Site, up: Sequence[RunningMiner]) -> None:
     """Permanent when genesis has come and there are miners that were not even begun: they would start into a network that began without them."""
     names = {miner.plan.name for miner in up} | site.in_time
-    if too_late := site.plan.genesis_missed(datetime.now(UTC), len([m for m in site.plan.miners if m.name not in names])):
+    now = datetime.now(UTC)
+    if too_late := site.plan.genesis_missed(now, len([m for m in site.plan.miners if m.name not in names]), took=now - site.began):
         raise too_late
 
 
@@ -94,10 +96,10 @@ def check_genesis(site: Site, up: Sequence[RunningMiner]) -> None:
     persist_result=False,
 )
 async def check_genesis_met(site: Site) -> None:
-    """Permanent, with how many minutes to add, when miners came up only after genesis."""
-    waited_for = {miner.name for miner in site.plan.miners} - site.up_before
-    late = late_miners(site.deployments, site.pods, site.plan.genesis, waited_for)
-    if too_late := site.plan.genesis_missed(datetime.now(UTC), len(late)):
+    """Permanent, with how many minutes to add, when miners came up only after genesis, in this run or in one before that did not get to its end."""
+    late = late_miners(site.deployments, site.pods, site.plan.genesis, {miner.name for miner in site.plan.miners})
+    now = datetime.now(UTC)
+    if too_late := site.plan.genesis_missed(now, len(late), took=now - site.began):
         raise too_late
 
 
@@ -159,9 +161,9 @@ async def identity_of(k8s: Connection, namespace: str, pod: str, grpc: str, name
             return await node.identity()
 
     async def look_up() -> str:
-        text = await k8s.log(namespace, pod, tail=_LOG_LINES, limit=4 * 1024 * 1024)
-        if found := identity_in_log(text):
-            return found
+        for tail in (0, _LOG_LINES):  # a node writes it down at its start; of a log that was rotated since, only the end is there
+            if found := identity_in_log(await k8s.log(namespace, pod, tail=tail, limit=_LOG_BYTES)):
+                return found
         raise NotYet("no identity in its log")
 
     try:

@@ -64,6 +64,7 @@ async def report(
         poets=tuple(poet_row(poet, activations) for poet in poets),
         miners=tuple(miner_row(miner, plan.settings.images.node) for miner in miners),
         published=published.url if published else "",
+        corrected=tuple(map(str, plan.corrections)),
         warnings=plan.warnings,
     )
     await show_table(f"{plan.name}-miners", made.miner_table(), f"Miners of {plan.name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -18,6 +19,7 @@ from tasks.kubernetes.nodes import as_worker_node
 from tasks.reporting import Progress, logger
 from tasks.retrying import worth_retrying
 from tasks.spacemesh.checks import Checked
+from tasks.spacemesh.recording import another_run, correct_record
 
 
 class Site:
@@ -28,7 +30,7 @@ class Site:
         self.plan = plan
         self.present = present
         self.tally = tally
-        self.up_before = checked.up_before
+        self.began = datetime.now(UTC)
         self.in_time = checked.in_time
         self._hosts = {node.name: node.address(plan.settings.node_address) for node in checked.nodes}
         self.ready_within = ready_within  # seconds that a group of pods may take
@@ -98,7 +100,10 @@ async def ensure_site(k8s: Connection, network: SpacemeshNetwork, checked: Check
     tally = Tally()
     namespace, *others = plan.base_objects()
     await ensure_objects(k8s, [namespace], present, tally)
-    await create_once(k8s, plan.record_object(), present, tally)
+    if plan.corrections:
+        await correct_record(k8s, plan, present, tally)
+    else:
+        await create_once(k8s, plan.record_object(), present, tally)
     if not plan.resumed:
         plan = await _as_recorded(k8s, network, plan)
     await ensure_objects(k8s, others, present, tally)
@@ -114,4 +119,7 @@ async def _as_recorded(k8s: Connection, network: SpacemeshNetwork, plan: Network
         return plan
     logger().warning("another run began the same network just now: going on with what it decided")
     facts = Facts(now=record.created, run_id=record.run_id, nodes=(), record=record, node_config=plan.record.node_config)
-    return make_plan(network, facts)
+    theirs = make_plan(network, facts)
+    if theirs.corrections:
+        raise another_run(plan)
+    return theirs

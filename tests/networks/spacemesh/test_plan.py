@@ -165,15 +165,15 @@ def test_a_preset_that_means_the_same_is_not_another_network() -> None:
         ({"node_config": {"overrides": {"hare": None}}}, "node_config: hare: the network has {'hare-committee-size': 50"),
     ],
 )
-def test_another_spec_for_the_same_network_is_refused_naming_what_differs(changes: dict[str, Any], told: str) -> None:
-    text = refused(changes, record=plan().record)
+def test_another_spec_for_a_complete_network_is_refused_naming_what_differs(changes: dict[str, Any], told: str) -> None:
+    text = refused(changes, record=plan().record.completed_at(LATER))
     assert text.startswith("Network try exists and is not what is asked for now:\n- ")
     assert told in text
     assert "delete-network first" in text
 
 
 def test_all_differences_are_told_together() -> None:
-    text = refused({"miners": {"count": 12, "cpu": "2"}, "images": {"poet": "p:1"}}, record=plan().record)
+    text = refused({"miners": {"count": 12, "cpu": "2"}, "images": {"poet": "p:1"}}, record=plan().record.completed_at(LATER))
     assert text.count("\n- ") == 3
 
 

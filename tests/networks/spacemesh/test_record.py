@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from networks.errors import Permanent
 from networks.spacemesh.record import RECORD_NAME, read_record
-from tests.networks.spacemesh.examples import NOW, plan
+from tests.networks.spacemesh.examples import LATER, NOW, plan
 
 
 def config_map(text: str | None) -> dict[str, Any]:
@@ -33,6 +34,15 @@ def test_what_a_record_keeps() -> None:
     assert kept["settings"]["miners"]["count"] == 10
     assert kept["pins"][1] == {"node": "node-2", "address": "203.0.113.2"}
     assert kept["poet_hosts"] == ["203.0.113.1"]
+    assert kept["completed"] is None
+
+
+def test_a_record_is_completed_once_and_nothing_else_changes() -> None:
+    record = plan().record
+    done = record.completed_at(LATER + timedelta(microseconds=5))
+    assert done.completed == LATER
+    assert done.model_copy(update={"completed": None}) == record
+    assert read_record(config_map(done.to_config_map_data()["record.json"])) == done
 
 
 @pytest.mark.parametrize(
