@@ -12,7 +12,6 @@ import pytest
 from networks.errors import Permanent, SpecError
 from tests.e2e import killing
 from tests.e2e.cluster import Target, keys_of
-from tests.e2e.test_genesis import move_genesis
 
 SIZES: dict[str, Any] = {"miners": 3, "bootnodes": 1}
 
@@ -27,6 +26,14 @@ def record_of(target: Target, network: str) -> dict[str, Any]:
     """What the network's record says."""
     found = target.get(f"/api/v1/namespaces/{network}/configmaps/network-record")
     return dict(json.loads(found["data"]["record.json"]))
+
+
+def set_genesis(target: Target, network: str, moment: datetime) -> None:
+    """As if the network had been begun at another time."""
+    body = {"data": {"record.json": json.dumps({**record_of(target, network), "genesis": moment.isoformat()})}}
+    with target.http() as http:
+        path = f"/api/v1/namespaces/{network}/configmaps/network-record"
+        http.patch(path, json=body, headers={"Content-Type": "application/merge-patch+json"}).raise_for_status()
 
 
 async def identities(network: str) -> dict[str, str]:
@@ -101,7 +108,7 @@ async def test_genesis_missed_and_fixed_anew(lab: Target, network: str) -> None:
     """The error tells how many minutes to ask for, and asking for them works."""
     spec = lab.spec(network, **SIZES)
     await killing.killed(killing.start(spec, {}, after_task=5))
-    move_genesis(lab, network, -timedelta(minutes=11))
+    set_genesis(lab, network, datetime.now(UTC))
     before, known = lab.objects(network), await identities(network)
     with pytest.raises(Permanent) as caught:
         await deploy(spec)
@@ -151,7 +158,7 @@ async def test_two_runs_do_not_correct_one_another(lab: Target, network: str) ->
     def meanwhile(config_map: Any) -> Any:
         found = real(config_map)
         if not moved:
-            moved.append(move_genesis(lab, network, timedelta(minutes=1)))
+            moved.append(set_genesis(lab, network, datetime.now(UTC) + timedelta(hours=1)))
         return found
 
     with pytest.MonkeyPatch.context() as patch:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from networks.errors import Permanent
 from tests.e2e import killing
-from tests.e2e.cluster import Target
+from tests.e2e.cluster import Target, keys_of
 
 BATCHES: dict[str, Any] = {"miners": 3, "bootnodes": 1}
 
@@ -21,31 +21,38 @@ async def deploy(spec: dict[str, Any]) -> Any:
     return await deploy_network(spec)
 
 
-def move_genesis(target: Target, network: str, by: timedelta) -> None:
+def set_genesis(target: Target, network: str, moment: datetime) -> None:
     """As if the network had been begun at another time."""
     path = f"/api/v1/namespaces/{network}/configmaps/network-record"
     record = json.loads(target.get(path)["data"]["record.json"])
-    for moment in ("genesis", "created"):
-        record[moment] = (datetime.fromisoformat(record[moment]) + by).isoformat().replace("+00:00", "Z")
+    record["genesis"] = moment.isoformat().replace("+00:00", "Z")
     with target.http() as http:
         body = {"data": {"record.json": json.dumps(record)}}
         http.patch(path, json=body, headers={"Content-Type": "application/merge-patch+json"}).raise_for_status()
 
 
 async def test_resumed_after_genesis(target: Target, network: str) -> None:
-    """The run was killed before the last miners, and taken up again when genesis was over."""
+    """The run was killed before the last miner, and taken up again when genesis was over; then with a longer delay."""
     spec = target.spec(network, **BATCHES)
     await killing.killed(killing.start(spec, {}, after_task=5))
-    move_genesis(target, network, -timedelta(minutes=11))
+    keys = keys_of(target.objects(network))
+    set_genesis(target, network, datetime.now(UTC))
     with pytest.raises(Permanent) as caught:
         await deploy(spec)
     assert "1 of 3 miners were not up" in str(caught.value)
     assert "genesis_delay_minutes raised by" in str(caught.value)
     assert len(target.objects(network, "Deployment")["Deployment"]) == 3  # nothing was begun any more
 
+    report = await deploy({**spec, "genesis_delay_minutes": 30})
+    assert report.genesis > datetime.now(UTC)
+    after = target.objects(network)
+    assert keys.items() <= keys_of(after).items()
+    configs = [json.loads(obj["data"]["config.json"]) for obj in after["ConfigMap"] if obj["metadata"]["name"].startswith("miner")]
+    assert {datetime.fromisoformat(config["main"]["genesis-time"]) for config in configs} == {report.genesis}
 
-async def test_verified_after_genesis(target: Target, network: str) -> None:
-    """A network that was up in time may be verified whenever somebody likes."""
+
+async def test_genesis_is_kept(target: Target, network: str) -> None:
+    """A second run, minutes or days later, asks for the same delay and means the same moment."""
     spec = target.spec(network, **BATCHES)
     await deploy(spec)
     genesis = json.loads(target.get(f"/api/v1/namespaces/{network}/configmaps/network-record")["data"]["record.json"])["genesis"]
