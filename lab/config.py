@@ -35,6 +35,7 @@ class LabConfig:
     external_addresses: bool = True  # whether nodes have an ExternalIP
     storage_class: str | None = "standard"  # the default class, whose volumes the lab makes; None: there is none
     storage: bool = True  # Cloud Storage
+    outside: bool = True  # Cloudflare, Slack, GitHub, GKE, Compute
     state_dir: Path | None = None  # where the lab keeps its files while it runs; None: a temporary directory
     ready_file: Path | None = None
 
@@ -65,7 +66,7 @@ PROFILES = {
     # The cluster of the recordings: what tests compare with transcripts.
     "recorded": LabConfig(
         profile="recorded", nodes=("node1",), node_cpu="2", node_memory="24684084Ki", node_zone="", external_addresses=False,
-        storage_class=None, storage=False,
+        storage_class=None, storage=False, outside=False,
     ),
 }
 
@@ -95,6 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--node-pods", type=int, help=f"pods each node takes (default: {default.node_pods})")
     add("--no-external-addresses", dest="external_addresses", action="store_false", default=None, help="nodes have no ExternalIP")
     add("--no-storage", dest="storage", action="store_false", default=None, help="without Cloud Storage")
+    add("--no-outside", dest="outside", action="store_false", default=None, help="without Cloudflare, Slack, GitHub, GKE and Compute")
     add("--state-dir", type=Path, help="where the lab keeps its files while it runs (default: a temporary directory); emptied of them at the end")
     add("--ready-file", type=Path, help="also write the line that says where everything is to this file, once all is up")
     return parser

@@ -18,6 +18,8 @@ from lab.clock import Clock
 from lab.faults import Faults, read_fault
 from lab.kubernetes.kinds import NODE, POD
 from lab.kubernetes.registry import Registry
+from lab.outside.outside import Outside
+from lab.outside.service import Service, SetupError
 from lab.programs.spacemesh.ledger import networks
 
 
@@ -27,6 +29,7 @@ class Lab(Protocol):
     registry: Registry
     faults: Faults
     clock: Clock
+    outside: Outside
     shared: dict[str, Any]
     stopping: asyncio.Event
     requests: Counter[tuple[str, str, str]]  # to the Kubernetes API, by user agent, verb and resource
@@ -56,6 +59,8 @@ def make_control(lab: Lab) -> web.Application:
     app.router.add_post("/faults", site.add_fault)
     app.router.add_delete("/faults", site.clear_faults)
     app.router.add_delete("/faults/{id}", site.remove_fault)
+    app.router.add_get("/outside/{name}", site.show_outside)
+    app.router.add_post("/outside/{name}", site.set_up_outside)
     app.router.add_post("/shutdown", site.shutdown)
     return app
 
@@ -108,6 +113,27 @@ class _Site:
         if not number.isdigit() or not self._lab.faults.remove(int(number)):
             return web.json_response({"error": f"there is no fault {number}"}, status=404)
         return web.json_response({"removed": 1})
+
+    def _service(self, request: web.Request) -> Service:
+        service = self._lab.outside.services.get(request.match_info["name"])
+        if service is None or not service.url:
+            raise web.HTTPNotFound(reason=f"there is no {request.match_info['name']} outside")
+        return service
+
+    async def show_outside(self, request: web.Request) -> web.Response:
+        return web.json_response(self._service(request).show())
+
+    async def set_up_outside(self, request: web.Request) -> web.Response:
+        """What people do in a browser: zones, channels, repositories, tokens, limits."""
+        service = self._service(request)
+        try:
+            wish = json.loads(await request.text() or "null")
+            if not isinstance(wish, dict):
+                raise SetupError("a wish is an object")
+            service.set_up(wish)
+        except (ValueError, TypeError, AttributeError) as error:
+            return web.json_response({"error": str(error)}, status=422)
+        return web.json_response(service.show())
 
     async def shutdown(self, _request: web.Request) -> web.Response:
         self._lab.stopping.set()

@@ -100,7 +100,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "place": (str,), "target": (str,), "effect": (str,), "options": (dict,), "times": (int,), "after": (int,), "probability": (int, float),
     "seed": (int,),
 }  # fmt: skip
-_LEAST = {"times": 1, "after": 0}
+_LEAST: dict[str, int] = {"times": 1, "after": 0}
 
 
 def read_fault(body: Any) -> Fault:
@@ -109,15 +109,14 @@ def read_fault(body: Any) -> Fault:
         raise ValueError("a fault is an object with place, target and effect")
     problems = [f"{name}: unknown, known are {', '.join(_FIELDS)}" for name in body if name not in _FIELDS]
     for name, kinds in _FIELDS.items():
-        value: Any = body.get(name)
+        value = body.get(name)
         if name in ("place", "target", "effect") and value is None:
             problems.append(f"{name}: missing")
         elif value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
             problems.append(f"{name}: must be of type {kinds[-1].__name__}")
-        elif name in _LEAST and value is not None and value < _LEAST[name]:
-            problems.append(f"{name}: must be at least {_LEAST[name]}")
-        elif name == "probability" and value is not None and not 0 < value <= 1:
-            problems.append("probability: must be above 0 and at most 1")
+    problems += [f"{name}: must be at least {least}" for name, least in _LEAST.items() if isinstance(body.get(name), int) and body[name] < least]
+    if isinstance(body.get("probability"), int | float) and not 0 < body["probability"] <= 1:
+        problems.append("probability: must be above 0 and at most 1")
     problems += [*_check_effect(body.get("place"), body.get("effect")), *_check_options(body.get("options"))]
     if problems:
         raise ValueError("; ".join(problems))

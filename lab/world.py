@@ -36,7 +36,8 @@ from lab.kubernetes.auth import ADMIN_TOKEN, ISSUER, Authenticator
 from lab.kubernetes.http import REQUESTS, make_app
 from lab.kubernetes.kinds import SERVICE_ACCOUNT
 from lab.kubernetes.registry import Registry
-from lab.storage import Storage, StorageError
+from lab.outside.outside import Outside
+from lab.storage import Storage, StorageError, StorageProxy
 
 log = logging.getLogger("lab")
 
@@ -59,6 +60,7 @@ class World:
         self.stopping = asyncio.Event()
         self.requests: Counter[tuple[str, str, str]] = Counter()
         self.storage: Storage | None = None
+        self.outside = Outside(self.clock, self.faults)
         self.state = Path()
         self._block: AddressBlock | None = None
         self._certificates: Certificates | None = None
@@ -74,9 +76,10 @@ class World:
             self._block = AddressBlock.claim()
             self._endings.append(self._block.close)
             if self.config.storage:
-                self.storage = Storage()
-                self._endings.append(self.storage.stop)
-                await self.storage.start()
+                await self._start_storage()
+            if self.config.outside:
+                for name, service in self.outside.services.items():
+                    service.url = await self._listen(await self._run_app(service.app()), name, 0)
             await self._start_cluster(self._block)
             self._urls["control"] = await self._listen(await self._run_app(make_control(self)), "control site", self.config.control_port)
             self._write_kubeconfig()
@@ -121,8 +124,8 @@ class World:
             "pid": os.getpid(),
         }
         if self.storage:
-            found["storage"] = self.storage.url
-        return found
+            found["storage"] = self._urls.get("storage", "")
+        return found | self.outside.addresses()
 
     def kubeconfig(self) -> str:
         """A kubeconfig with the administrator's token."""
@@ -161,6 +164,14 @@ class World:
         if self.config.state_dir:
             with contextlib.suppress(OSError):  # not empty: somebody else's files
                 self.config.state_dir.rmdir()
+
+    async def _start_storage(self) -> None:
+        """The proxy first: the server has to be told its address."""
+        proxy, self.storage = StorageProxy(self.faults), Storage()
+        self._endings.append(self.storage.stop)
+        self._urls["storage"] = await self._listen(await self._run_app(proxy.app()), "storage", 0)
+        await self.storage.start(self._urls["storage"])
+        proxy.target = self.storage.url
 
     async def _start_cluster(self, block: AddressBlock) -> None:
         authenticator = Authenticator(self.registry)

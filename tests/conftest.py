@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.faults import LabFaults
+
 _SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -44,3 +46,13 @@ def prefect_server() -> Iterator[str]:
         url = PREFECT_API_URL.value()
         assert url
         yield url
+
+
+@pytest.fixture
+def lab_faults(lab_control: str) -> Iterator[LabFaults]:
+    """Trouble on demand, gone after the test. Needs a fixture `lab_control`: the address of a lab's control site."""
+    faults = LabFaults(lab_control)
+    try:
+        yield faults
+    finally:
+        faults.close()

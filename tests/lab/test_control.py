@@ -14,6 +14,7 @@ from lab.control import make_control
 from lab.faults import Faults
 from lab.kubernetes.kinds import NAMESPACE, POD, SERVICE_ACCOUNT
 from lab.kubernetes.registry import Registry
+from lab.outside.outside import Outside
 
 
 class FakeLab:
@@ -23,6 +24,7 @@ class FakeLab:
         self.clock = Clock(10)
         self.registry = Registry(self.clock)
         self.faults = Faults()
+        self.outside = Outside(self.clock, self.faults)
         self.shared: dict[str, Any] = {}
         self.stopping = asyncio.Event()
 
