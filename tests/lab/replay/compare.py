@@ -59,6 +59,8 @@ def canonical(value: Json, bindings: Bindings | None, key: str = "", versions: b
     if isinstance(value, list):
         if key == "managedFields":
             return ANY if value else MISSING
+        if key == "nonResourceRules":  # the server walks its bindings in no order
+            return sorted((canonical(item, bindings) for item in value), key=str)
         return [_cell(item) if key == "cells" else canonical(item, bindings, key, versions) for item in value]
     if isinstance(value, str):
         return _canonical_text(value, bindings, key)
