@@ -26,16 +26,27 @@ from lab.programs.spacemesh.ledger import networks
 class Lab(Protocol):
     """What the site shows of a lab."""
 
-    registry: Registry
     faults: Faults
     clock: Clock
     outside: Outside
-    shared: dict[str, Any]
     stopping: asyncio.Event
-    requests: Counter[tuple[str, str, str]]  # to the Kubernetes API, by user agent, verb and resource
+
+    @property
+    def registry(self) -> Registry:
+        """The cluster's objects."""
+        ...
+
+    @property
+    def requests(self) -> Counter[tuple[str, str, str]]:
+        """To the Kubernetes API, by user agent, verb and resource."""
+        ...
 
     def addresses(self) -> dict[str, Any]:
         """Where everything is: the line printed when ready."""
+        ...
+
+    def shared(self) -> list[dict[str, Any]]:
+        """What the programs of each cluster share."""
         ...
 
     def kubeconfig(self) -> str:
@@ -143,7 +154,7 @@ class _Site:
         return web.Response(text=_page(self._state(), self._networks()), content_type="text/html")
 
     def _networks(self) -> list[dict[str, Any]]:
-        return networks(self._lab.shared, self._lab.clock)
+        return [network for shared in self._lab.shared() for network in networks(shared, self._lab.clock)]
 
     def _state(self) -> dict[str, Any]:
         registry = self._lab.registry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,11 +26,14 @@ class FakeLab:
         self.registry = Registry(self.clock)
         self.faults = Faults()
         self.outside = Outside(self.clock, self.faults)
-        self.shared: dict[str, Any] = {}
+        self.requests: Counter[tuple[str, str, str]] = Counter()
         self.stopping = asyncio.Event()
 
     def addresses(self) -> dict[str, Any]:
         return {"kubernetes": "http://127.0.0.1:1", "kubeconfig": "/tmp/kubeconfig", "token": "lab-admin"}
+
+    def shared(self) -> list[dict[str, Any]]:
+        return [{}]
 
     def kubeconfig(self) -> str:
         return "apiVersion: v1\nkind: Config\n"

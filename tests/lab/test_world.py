@@ -181,8 +181,8 @@ async def test_a_part_that_fails_ends_the_lab(tmp_path: Path, monkeypatch: pytes
     async def broken(*_: Any) -> None:
         raise RuntimeError("out of ideas")
 
-    monkeypatch.setattr("lab.world.run_controllers", broken)
-    world = World(LabConfig(storage=False, state_dir=tmp_path / "state"))
+    monkeypatch.setattr("lab.cluster.run_controllers", broken)
+    world = World(LabConfig(storage=False, outside=False, state_dir=tmp_path / "state"))
     try:
         await world.start()
         with pytest.raises(WorldError, match="controllers ended: RuntimeError\\('out of ideas'\\)"):
