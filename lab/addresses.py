@@ -2,6 +2,9 @@
 
 Nodes stand at 127.X.1.1 and up, pods in 127.X.16-127.*, cluster IPs of services in 127.X.128-255.*. The block is kept by a bound socket, so it is
 free again however the lab ends. All of 127.0.0.0/8 is local on Linux: no interface has to be set up.
+
+Containers may open ports below 1024; a lab that runs without rights may not. There such a port stands at 64512 + port, and everything in the lab that
+connects to a pod looks for it there.
 """
 
 from __future__ import annotations
@@ -10,9 +13,43 @@ import errno
 import ipaddress
 import socket
 from collections import deque
+from functools import cache
+from pathlib import Path
 
 _LOCK_PORT = 41_997
 _FIRST, _LAST = 65, 250  # 127.0, 127.1 and 127.53 are in use on many machines
+
+
+_LOW_PORTS_AT = 64_512
+_FIRST_FREE_PORT = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+
+
+def real_port(port: int) -> int:
+    """Where this machine has a port of the lab's world."""
+    return port if port >= 1024 or port == 0 or _may_open(port) else _LOW_PORTS_AT + port
+
+
+def _may_open(port: int) -> bool:
+    try:
+        first = int(_FIRST_FREE_PORT.read_text())
+    except (OSError, ValueError):
+        first = 1024
+    return port >= first or _has_the_right()
+
+
+@cache
+def _has_the_right() -> bool:
+    """Tried rather than asked: rights come in many ways."""
+    for port in (1023, 1022, 1021):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    continue
+                return False
+            return True
+    return False
 
 
 class NoFreeBlock(Exception):

@@ -17,6 +17,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from lab.addresses import real_port
 from lab.controllers.controller import Index
 from lab.kubelet.endpoints import service_of, targets_of
 from lab.kubelet.machine import Machine
@@ -47,6 +48,13 @@ class Network:
         self._stops = [registry.store.listen(SERVICE, self._on_service), registry.store.listen(POD, self._on_pod), self._slices.close]
         self._loop = asyncio.get_running_loop()
         raise_file_limit()
+
+    def set_machines(self, machines: Iterable[Machine]) -> None:
+        """Nodes have come or gone: their node ports open or close."""
+        self._machines = {machine.name: machine for machine in machines}
+        for service in self._registry.list(SERVICE):
+            meta = service["metadata"]
+            self._loop.call_soon(self._set, f"service {meta['namespace']}/{meta['name']}", self._service_ways(service))
 
     def close(self) -> None:
         """Close all ways and all that goes over them."""
@@ -144,9 +152,13 @@ class Network:
         except OSError as error:
             self._tell(error, owner, place)
             return None
+        port = real_port(place[1])
+        if port != place[1] and errno.EACCES not in self._short:
+            self._short.add(errno.EACCES)
+            log.info("ports below 1024 need rights that this lab does not have: %s:%s (%s) is found at port %s, others likewise", *place, owner, port)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(place)
+            sock.bind((place[0], port))
             sock.listen(_BACKLOG)
         except OSError as error:
             sock.close()
@@ -164,8 +176,6 @@ class Network:
             if number in (errno.EMFILE, errno.ENFILE):
                 limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
                 log.warning("file handles are short (limit %s): from %s on, addresses of services and host ports are not reachable", limit, owner)
-            elif number == errno.EACCES:
-                log.info("ports below 1024 need rights that this lab does not have: %s:%s (%s) and the like are not reachable", *place, owner)
             else:
                 log.warning("%s: %s:%s: %s", owner, *place, error)
 
@@ -191,7 +201,7 @@ class Network:
         inner, outer = _Half(self._transports), _Half(self._transports)
         inner.peer, outer.peer = outer, inner
         try:
-            await self._loop.create_connection(lambda: inner, *target)
+            await self._loop.create_connection(lambda: inner, target[0], real_port(target[1]))
         except OSError:
             _reset(connection)
             return

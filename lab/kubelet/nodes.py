@@ -123,6 +123,8 @@ class NodeReporter:
         def fresh(node: Obj) -> None:
             made = node_status(self.specs[name], self._registry.clock.now(), node.get("status"))
             ours = {condition["type"] for condition in made["conditions"]}
+            for amounts in (made["capacity"], made["allocatable"]):  # what a device plugin, or somebody by hand, has told of the machine stays
+                amounts.update({name: amount for name, amount in node["status"].get("capacity", {}).items() if "/" in name})
             made["conditions"] = [one for one in node["status"].get("conditions") or () if one["type"] not in ours] + made["conditions"]
             node["status"] = {**node["status"], **made}
 

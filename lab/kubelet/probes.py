@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from lab.addresses import real_port
 from lab.clock import Clock
 from lab.kubelet.runs import ContainerState, Run
 from lab.programs.program import Container
@@ -144,7 +145,7 @@ async def _connect(host: str, port: int, seconds: float, hanging: bool) -> tuple
         raise ProbeFailed(f"dial tcp {host}:{port}: i/o timeout")
     try:
         async with asyncio.timeout(seconds):  # never wait_for: it loses a cancellation that comes together with the result
-            return await asyncio.open_connection(host, port, limit=_BODY_LIMIT)
+            return await asyncio.open_connection(host, real_port(port), limit=_BODY_LIMIT)
     except TimeoutError:
         raise ProbeFailed(f"dial tcp {host}:{port}: i/o timeout") from None
     except OSError as error:

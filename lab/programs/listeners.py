@@ -14,6 +14,7 @@ from grpclib.events import RecvRequest, listen
 from grpclib.exceptions import GRPCError
 from grpclib.protocol import H2Protocol
 
+from lab.addresses import real_port
 from lab.programs.program import Container
 
 HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -69,7 +70,7 @@ class Listeners:
     async def serve_tcp(self, port: int, factory: Callable[[], asyncio.Protocol]) -> None:
         """Plain TCP; the factory's protocols close their own connections."""
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(factory, self._container.ip, port))
+        self._servers.append(await loop.create_server(factory, self._container.ip, real_port(port)))
 
     async def serve_http(self, port: int, handler: HttpHandler) -> None:
         """HTTP/1.1. A low-level server: a web application per port of hundreds of pods would cost much more."""
@@ -86,7 +87,7 @@ class Listeners:
         """gRPC in pure Python: a hundred servers take 8 MB and no thread; grpcio's take 18 MB and 7 threads beside the loop."""
         server = _GrpcServer(services)
         listen(server, RecvRequest, self._hang)
-        await server.start(self._container.ip, port)
+        await server.start(self._container.ip, real_port(port))
         self._grpc.append(server)
 
     async def _hang(self, _event: RecvRequest | None = None) -> None:
