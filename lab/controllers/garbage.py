@@ -259,8 +259,8 @@ def _owners(obj: Obj) -> list[Obj]:
 
 
 def _has_controller(obj: Obj) -> bool:
-    """Whether a controller looks after objects of this kind and their dependents."""
-    return str(obj["apiVersion"]).startswith(("apps/", "batch/"))
+    """Whether a controller tells of its orphans before the object goes; those of other kinds come too late for that."""
+    return obj["kind"] in ("Deployment", "ReplicaSet") and str(obj["apiVersion"]).startswith("apps/")
 
 
 def _wish(obj: Obj) -> str | None:

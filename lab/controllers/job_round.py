@@ -141,7 +141,7 @@ class Round:
         wanted, parallelism = self.spec.get("completions"), int(self.spec["parallelism"])
         if wanted is None:
             return 0 if self.succeeded > 0 else parallelism - len(self.active)
-        aim = max(0, min(wanted - self.succeeded, parallelism))
+        aim = max(0, min(int(wanted) - self.succeeded, parallelism))
         return aim - len(self.active)
 
     def set_count(self, name: str, number: int) -> None:

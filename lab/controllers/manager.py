@@ -17,6 +17,7 @@ from lab.controllers.namespaces import NamespaceContentController, NamespaceCont
 from lab.controllers.nodes import NodeLifecycleController, TaintEvictionController
 from lab.controllers.replica_sets import ReplicaSetController
 from lab.controllers.scheduler import Scheduler
+from lab.controllers.stateful_sets import StatefulSetController
 from lab.controllers.volumes import VolumeController, VolumeProtection
 from lab.faults import Faults
 from lab.kubernetes.registry import Registry
@@ -38,6 +39,7 @@ def controllers(registry: Registry, faults: Faults | None = None, root_certifica
         JobController(registry),
         FinishedJobs(registry),
         OrphanPods(registry),
+        StatefulSetController(registry),
         Scheduler(registry),
         EndpointsController(registry),
         EphemeralVolumeController(registry),

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from lab.controllers.adoption import claim
+from lab.controllers.availability import ReadySince
 from lab.controllers.controller import Controller, Key, key_of
-from lab.controllers.events import Recorder
 from lab.controllers.objects import (
     condition,
     controller_of,
@@ -19,9 +19,9 @@ from lab.controllers.objects import (
     is_ready,
     is_terminating,
     moment,
-    namespace_terminates,
     uid_of,
 )
+from lab.controllers.pod_control import BURST, PodControl
 from lab.kubernetes.errors import ApiError
 from lab.kubernetes.kinds import POD, REPLICA_SET
 from lab.kubernetes.registry import Registry
@@ -29,8 +29,6 @@ from lab.kubernetes.selectors import labels_of, match_selector
 from lab.kubernetes.store import Event
 
 Obj = dict[str, Any]
-
-_BURST = 500  # pods made or deleted in one go
 
 
 class ReplicaSetController(Controller):
@@ -40,10 +38,10 @@ class ReplicaSetController(Controller):
 
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry)
-        self._recorder = Recorder(registry, "replicaset-controller")
+        self._control = PodControl(registry, "replicaset-controller")
         self._pods = self.index(POD, controller_uid)
         self._orphans = self.index(POD, _namespace_of_orphan)
-        self._ready_since: dict[str, float] = {}  # pod uid -> lab second
+        self._ready_since = ReadySince(self.clock)
         self._sets = self.index(REPLICA_SET, lambda obj: (uid_of(obj), ("namespace", obj["metadata"]["namespace"]), *_deployment(obj)))
 
     def on_event(self, event: Event) -> None:
@@ -51,7 +49,7 @@ class ReplicaSetController(Controller):
         if event.kind is REPLICA_SET:
             self.queue.add(key_of(event.object))
             return
-        self._note_ready(event)
+        self._ready_since.note(event)
         for pod in (event.object, event.old):
             if pod is None:
                 continue
@@ -60,13 +58,6 @@ class ReplicaSetController(Controller):
                     self.queue.add(key_of(owner))
         if controller_of(event.object) is None and event.type != "DELETED" and labels_of(event.object):
             self._wake_adopters(event.object)
-
-    def _note_ready(self, event: Event) -> None:
-        uid = uid_of(event.object)
-        if event.type == "DELETED" or not is_ready(event.object):
-            self._ready_since.pop(uid, None)
-        else:
-            self._ready_since.setdefault(uid, self.clock.monotonic())
 
     def _wake_adopters(self, pod: Obj) -> None:
         for owner in self._sets.get(("namespace", pod["metadata"]["namespace"])):
@@ -99,43 +90,12 @@ class ReplicaSetController(Controller):
 
     def _manage(self, owner: Obj, active: list[Obj], missing: int) -> None:
         if missing > 0:
-            self._create_pods(owner, min(missing, _BURST))
+            _, failure = self._control.create_all(range(min(missing, BURST)), lambda _: self._control.create(owner, pod_from_template(owner)))
+            if failure is not None:
+                raise failure
         elif missing < 0:
-            for pod in self._to_delete(owner, active, min(-missing, _BURST)):
-                self._delete_pod(owner, pod)
-
-    def _create_pods(self, owner: Obj, number: int) -> None:
-        """One, two, four, …: a wish that the server refuses costs one request, not five hundred."""
-        batch = 1
-        while number > 0:
-            failures = [error for _ in range(min(batch, number)) if (error := self._create_pod(owner))]
-            if failures:
-                if not namespace_terminates(failures[0]):
-                    raise failures[0]
-                return
-            number -= min(batch, number)
-            batch *= 2
-
-    def _create_pod(self, owner: Obj) -> ApiError | None:
-        try:
-            pod = self.registry.create(POD, pod_from_template(owner), owner["metadata"]["namespace"])
-        except ApiError as error:
-            if not namespace_terminates(error):
-                self._recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {error.message}")
-            return error
-        self._recorder.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
-        return None
-
-    def _delete_pod(self, owner: Obj, pod: Obj) -> None:
-        namespace, name = key_of(pod)
-        try:
-            self.registry.delete(POD, namespace, name)
-        except ApiError as error:
-            if error.code == 404:
-                return
-            self._recorder.event(owner, "Warning", "FailedDelete", f"Error deleting: {error.message}")
-            raise
-        self._recorder.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
+            for pod in self._to_delete(owner, active, min(-missing, BURST)):
+                self._control.delete(owner, pod)
 
     def _to_delete(self, owner: Obj, active: list[Obj], number: int) -> list[Obj]:
         """The pods whose loss hurts least."""
@@ -172,23 +132,15 @@ class ReplicaSetController(Controller):
             "replicas": len(active),
             "fullyLabeledReplicas": sum(labels.items() <= labels_of(pod).items() for pod in active),
             "readyReplicas": sum(is_ready(pod) for pod in active),
-            "availableReplicas": sum(self._available_in(owner, pod) == 0 for pod in active if is_ready(pod)),
+            "availableReplicas": sum(self._ready_since.is_available(owner, pod) for pod in active),
         }
         status: Obj = {name: number for name, number in counts.items() if number or name == "replicas"}
         return {**status, "terminatingReplicas": terminating, "observedGeneration": owner["metadata"]["generation"]}
 
-    def _available_in(self, owner: Obj, pod: Obj) -> float:
-        """Lab seconds until a ready pod counts as available."""
-        wanted = owner["spec"].get("minReadySeconds", 0)
-        if not wanted:
-            return 0
-        now = self.clock.monotonic()  # times in a status are of whole, real seconds: too coarse
-        return max(0.0, float(wanted) - (now - self._ready_since.get(uid_of(pod), now)))
-
     def _look_again(self, owner: Obj, active: list[Obj]) -> None:
-        waits = [wait for pod in active if is_ready(pod) and (wait := self._available_in(owner, pod)) > 0]
-        if waits:
-            self.queue.add_after(key_of(owner), min(waits) + 0.01)
+        wait = self._ready_since.next_look(owner, active)
+        if wait is not None:
+            self.queue.add_after(key_of(owner), wait)
 
 
 def pod_from_template(owner: Obj) -> Obj:

@@ -13,6 +13,7 @@ from lab.kubernetes.answers import answer, answer_value
 from lab.kubernetes.auth import Authenticator
 from lab.kubernetes.bodies import must_be_object, parse
 from lab.kubernetes.call import Call
+from lab.kubernetes.connecting import PodConnections
 from lab.kubernetes.context import Context, DeleteOptions
 from lab.kubernetes.errors import ApiError, FieldError, bad_request, conflict, invalid_as, method_not_allowed, no_such_resource
 from lab.kubernetes.kinds import PDB, POD, Kind
@@ -30,7 +31,7 @@ Obj = dict[str, Any]
 _FIRST_LINE = 0.1  # real seconds until the head of an answer goes out without a first line
 
 
-class PodAccess(Protocol):
+class PodAccess(PodConnections, Protocol):
     """What a kubelet offers below a Pod's path."""
 
     def logs(self, pod: Obj, container: str | None, options: Mapping[str, str]) -> AsyncIterator[bytes]:
@@ -253,8 +254,8 @@ def _mark_disrupted(registry: Registry, pod: Obj) -> None:
     def change(target: Obj) -> None:
         conditions = target.setdefault("status", {}).setdefault("conditions", [])
         conditions.append({
-            "type": "DisruptionTarget", "observedGeneration": target["metadata"].get("generation", 1), "status": "True", "lastProbeTime": None,
-            "lastTransitionTime": registry.now(), "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
+            "type": "DisruptionTarget", "status": "True", "lastProbeTime": None, "lastTransitionTime": registry.now(),
+            "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
         })  # fmt: skip
 
     if all(one["type"] != "DisruptionTarget" for one in (pod.get("status") or {}).get("conditions") or ()):
