@@ -12,6 +12,7 @@ import grpc
 import httpx
 import pytest
 
+from lab.addresses import real_port
 from lab.faults import Fault
 from lab.programs.spacemesh.messages import messages
 from tests.lab.programs.containers import Machine, Run, machine
@@ -108,7 +109,7 @@ async def test_json_gateway_and_metrics_say_the_same(tmp_path: Path) -> None:
             answer = await http.post(f"http://{boot.ip}:7000/v1/node/status", json={})
             assert answer.json()["status"]["connectedPeers"] == "0"
             assert (await http.post(f"http://{boot.ip}:7000/v1/nosuch")).json() == {"code": 5, "message": "Not Found", "details": []}
-            assert "spacemesh_p2p_connected_peers 0" in (await http.get(f"http://{boot.ip}:1010/metrics")).text
+            assert "spacemesh_p2p_connected_peers 0" in (await http.get(f"http://{boot.ip}:{real_port(1010)}/metrics")).text
 
 
 async def test_bech32_coinbases_give_accounts_with_text_addresses(tmp_path: Path) -> None:
