@@ -14,9 +14,9 @@ from lab.controllers.manager import run_controllers
 from lab.controllers.volumes import standard_storage_class
 from lab.faults import Faults
 from lab.kubelet.kubelet import Kubelet
-from lab.kubelet.logs import PodLogs
 from lab.kubelet.machine import Surroundings
 from lab.kubelet.nodes import NodeSpec
+from lab.kubelet.sessions import Pods
 from lab.kubelet.volumes import TokenMaker
 from lab.kubernetes.auth import ISSUER, Authenticator
 from lab.kubernetes.bootstrap import bootstrap
@@ -57,7 +57,7 @@ class Cluster:
         around = Surroundings(self.registry, block, self._faults, state, self.shared, _token_maker(self.registry, self.authenticator))
         self.kubelet = kubelet = Kubelet(around, nodes(block))
         self.registry.admission.services.network = block.service_network
-        app = make_app(self.registry, auth=self.authenticator, faults=self._faults, pods=PodLogs(kubelet, self._clock))
+        app = make_app(self.registry, auth=self.authenticator, faults=self._faults, pods=Pods(kubelet, self._clock))
         first = str(next(block.service_network.hosts()))
         self.certificates = make_certificates("127.0.0.1", first)
         self.requests = app[REQUESTS]

@@ -18,7 +18,8 @@ from lab.kubelet.runs import ContainerState
 from lab.kubelet.starting import kill_run
 from lab.kubelet.volumes import volume_directory
 from lab.kubelet.worker import PodWorker
-from lab.kubernetes.kinds import CONFIG_MAP, POD, PV, SECRET
+from lab.kubernetes.context import DeleteOptions
+from lab.kubernetes.kinds import CONFIG_MAP, NODE, POD, PV, SECRET
 from lab.kubernetes.store import Event
 
 Obj = dict[str, Any]
@@ -51,14 +52,40 @@ class Kubelet:
         return machine
 
     def states(self, uid: str) -> list[ContainerState]:
-        """The containers of a pod, for logs and, later, exec."""
+        """The containers of a pod, for logs and exec."""
         worker = self._workers.get(uid)
         return worker.states if worker else []
+
+    def reachable(self, node: str) -> bool:
+        """Whether a node answers."""
+        machine = self.machines.get(node)
+        return machine is not None and not machine.lost
 
     def register(self) -> None:
         """Make the Node objects."""
         for name in self.machines:
             self.reporter.register(name)
+
+    def add(self, spec: NodeSpec) -> None:
+        """Another machine."""
+        self.machines[spec.name] = self._machine(spec)
+        self.reporter.specs[spec.name] = spec
+        self._network.set_machines(self.machines.values())
+        self.reporter.register(spec.name)
+
+    async def remove(self, name: str) -> None:
+        """A machine is gone, and with it what ran there; its pods and its Node object are removed as a cloud's controllers do."""
+        machine = self.machines.pop(name)
+        workers = self._on(machine)
+        await asyncio.gather(*(worker.lose() for worker in workers))
+        for worker in workers:
+            meta = worker.pod["metadata"]
+            if self._registry.find(POD, meta["namespace"], meta["name"]) is not None:
+                self._registry.delete(POD, meta["namespace"], meta["name"], DeleteOptions(grace=0))
+        if self._registry.find(NODE, "", name) is not None:
+            self._registry.delete(NODE, "", name)
+        del self.reporter.specs[name]
+        self._network.set_machines(self.machines.values())
 
     async def run(self) -> None:
         """Serve all nodes until cancelled."""
@@ -152,7 +179,7 @@ class Kubelet:
                 await self._hurt_containers(faults)
 
     async def _lose_nodes(self, faults: Faults) -> None:
-        for machine in self.machines.values():
+        for machine in list(self.machines.values()):
             lost = [one for one in faults.all() if one.place == "node" and one.effect == "lost" and re.search(one.target, machine.name)]
             if lost and not machine.lost:
                 lost[0].hits += 1  # it stays lost until the fault is removed

@@ -100,7 +100,7 @@ class PodLogs:
         name = pod["metadata"]["name"]
         wanted = LogOptions.parse(options)
         wanted.check(name, options)
-        chosen = _container(pod, container or "")
+        chosen = choose_container(pod, container or "")
         if not pod["spec"].get("nodeName"):
             raise ApiError(204, "")
         since = wanted.since(self._clock.now())
@@ -124,7 +124,8 @@ class PodLogs:
         return None
 
 
-def _container(pod: Obj, wanted: str) -> str:
+def choose_container(pod: Obj, wanted: str) -> str:
+    """The container that is meant; ApiError 400 when that is not clear."""
     spec = pod["spec"]
     names = [one["name"] for one in spec["containers"]]
     inits = [one["name"] for one in spec.get("initContainers") or ()]

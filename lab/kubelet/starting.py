@@ -132,7 +132,8 @@ class Starter:
             argv=entry.argv(command, args), env=env,
             root=root, volumes=volumes, working_dir=state.spec.get("workingDir") or "/", ip=ip, hostname=hostname, labels=meta.get("labels") or {},
             memory_limit=int(parse(limit)) if limit else None, clock=self._around.clock, faults=self._around.faults, shared=self._around.shared,
-            write=lambda data: None, read_only=read_only,
+            write=lambda data: None, read_only=read_only, stdin=bool(state.spec.get("stdin")), stdin_once=bool(state.spec.get("stdinOnce")),
+            tty=bool(state.spec.get("tty")),
         )  # fmt: skip
 
 

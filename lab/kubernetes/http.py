@@ -17,6 +17,8 @@ from lab.kubernetes.answers import answer, answer_value, refusal, text_answer
 from lab.kubernetes.auth import Authenticator, User
 from lab.kubernetes.bodies import MAX_BODY, too_large
 from lab.kubernetes.call import Call, parse_path
+from lab.kubernetes.connecting import CONNECTIONS, Connector
+from lab.kubernetes.custom.definition import Definition
 from lab.kubernetes.discovery import AGGREGATED, Discovery
 from lab.kubernetes.errors import ApiError, bad_request, method_not_allowed, no_such_path, no_such_resource
 from lab.kubernetes.kinds import ENDPOINTS, Kind
@@ -32,6 +34,7 @@ from lab.trouble import answer_or_fail
 Obj = dict[str, Any]
 
 REQUESTS: web.AppKey[Counter[tuple[str, str, str]]] = web.AppKey("requests", Counter)  # by user agent, verb, resource
+_ESTABLISHING = 2.0  # lab seconds in which a new custom kind takes no new objects
 _DURATION = re.compile(r"[+-]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+|0")
 _ENDPOINTS_WARNING = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 
@@ -60,6 +63,7 @@ class ApiServer:
         self._discovery = Discovery(registry.kinds)
         self._openapi = static.OpenApi(registry.kinds)
         self._subresources = Subresources(registry, auth, pods)
+        self._connector = Connector(registry, pods)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request, faults and all."""
@@ -114,11 +118,15 @@ class ApiServer:
         if kind is None and self._discovery.resources(target.group, target.version) is None and target.group:
             raise no_such_path() if self._discovery.group(target.group) is None else no_such_resource()
         if kind is None:
-            raise no_such_resource()
+            raise no_such_path() if self._registry.kinds.is_custom(target.group) else no_such_resource()
         if target.in_namespace and not target.namespace:
             raise bad_request("Namespace parameter required.")
         self._check_scope(kind, call)
+        if kind.definition is not None:
+            await self._wait_for_storage(kind.definition, call)
         self._check_timeout(call)
+        if target.subresource in CONNECTIONS and target.subresource in kind.subresources:
+            return await self._connect(kind, call)
         form = negotiate(accept, call.watch, target.subresource == "log")
         if form.shape == "Table" and "includeObject" in call.query:
             form = replace(form, include=call.query["includeObject"])
@@ -130,13 +138,19 @@ class ApiServer:
             return await self._subresources.answer(kind, call, form)
         return await (self._item if target.name and not target.watch_path else self._collection)(kind, call, form)
 
+    async def _connect(self, kind: Kind, call: Call) -> web.StreamResponse:
+        if call.target.subresource != "proxy" and call.method not in ("GET", "POST"):
+            raise method_not_allowed()
+        if call.method not in ("GET", "HEAD", "OPTIONS"):
+            await _read_body(call)
+        return await self._connector.answer(kind, call)
+
     @staticmethod
     def _check_scope(kind: Kind, call: Call) -> None:
         target = call.target
-        if not kind.namespaced and target.in_namespace:
-            raise no_such_resource()
-        if kind.namespaced and target.name and not target.in_namespace:
-            raise no_such_resource()
+        elsewhere = target.in_namespace if not kind.namespaced else target.name and not target.in_namespace
+        if elsewhere:
+            raise no_such_path() if kind.custom else no_such_resource()
         if kind.namespaced and not target.in_namespace and call.method == "POST":
             raise method_not_allowed()
 
@@ -145,6 +159,15 @@ class ApiServer:
         value = call.query.get("timeout")
         if value and not _DURATION.fullmatch(value):
             raise bad_request(f'invalid timeout specified in the request URL - time: invalid duration "{value}"')
+
+    async def _wait_for_storage(self, definition: Definition, call: Call) -> None:
+        """A new kind's first readers are sent away; its first writers wait until every API server of a cluster has to know of it."""
+        clock = self._registry.clock
+        if call.verb == "create":
+            if clock.monotonic() - definition.established < _ESTABLISHING:
+                await clock.sleep(_ESTABLISHING)
+        elif not definition.ready:
+            raise ApiError(429, "storage is (re)initializing", "TooManyRequests", {"retryAfterSeconds": 1}, {"Retry-After": "1"})
 
     async def _item(self, kind: Kind, call: Call, form: Form) -> web.StreamResponse:
         registry, method = self._registry, call.method

@@ -15,6 +15,7 @@ from lab.kubernetes.bodies import must_be_object, parse
 from lab.kubernetes.call import Call
 from lab.kubernetes.connecting import PodConnections
 from lab.kubernetes.context import Context, DeleteOptions
+from lab.kubernetes.custom.jsonpath import first, place
 from lab.kubernetes.errors import ApiError, FieldError, bad_request, conflict, invalid_as, method_not_allowed, no_such_resource
 from lab.kubernetes.kinds import PDB, POD, Kind
 from lab.kubernetes.listing import encode_one
@@ -79,7 +80,7 @@ class Subresources:
     def _part(self, kind: Kind, call: Call, form: Form) -> web.StreamResponse:
         name = call.target.subresource
         if call.method == "GET":
-            obj = self._registry.get(kind, call.target.namespace, call.target.name)
+            obj = self._registry.get(self._registry.kinds.stored(kind), call.target.namespace, call.target.name)
             return answer(encode_one(self._registry, kind, obj, form), form)
         if call.method == "PUT":
             return update(self._registry, kind, call, form, name)
@@ -93,7 +94,7 @@ class Subresources:
         return update(self._registry, kind, call, form, "finalize")
 
     def _scale(self, kind: Kind, call: Call, form: Form) -> web.StreamResponse:
-        obj = self._registry.get(kind, call.target.namespace, call.target.name)
+        obj = self._registry.get(self._registry.kinds.stored(kind), call.target.namespace, call.target.name)
         if call.method == "GET":
             return answer_value(scale_of(kind, obj), form)
         if call.method == "PUT":
@@ -125,9 +126,9 @@ class Subresources:
             raise invalid_as("Scale.autoscaling", "autoscaling", "Scale", name, [error])
 
         def change(target: Obj) -> None:
-            target["spec"]["replicas"] = replicas
+            place(target, _paths(kind)[0], replicas)
 
-        return self._registry.modify(kind, obj["metadata"].get("namespace", ""), name, change, "scale", ctx)
+        return self._registry.modify(self._registry.kinds.stored(kind), obj["metadata"].get("namespace", ""), name, change, "scale", ctx)
 
     async def _log(self, call: Call) -> web.StreamResponse:
         if call.method != "GET":
@@ -173,14 +174,26 @@ def _patched_scale(scale: Obj, body: Any, content_type: str) -> Obj:
 
 def scale_of(kind: Kind, obj: Obj) -> Obj:
     """The Scale of something that has replicas."""
-    meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    meta = obj["metadata"]
+    wanted, there, selector_path = _paths(kind)
+    if kind.custom and first(wanted, obj) is None:
+        raise ApiError(500, f'Internal error occurred: the spec replicas field "{wanted}" does not exist', "InternalError")
     shown = {key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if key in meta}
-    replicas = spec.get("replicas", 0)
+    replicas = first(wanted, obj) or 0
     result: Obj = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": shown, "spec": {"replicas": replicas} if replicas else {}}
-    result["status"] = {"replicas": status.get("replicas", 0)}
-    if selector := selector_text(spec.get("selector")):
+    result["status"] = {"replicas": first(there, obj) or 0}
+    selector = first(selector_path, obj) if selector_path else None
+    if selector := selector if isinstance(selector, str) else selector_text(selector):
         result["status"]["selector"] = selector
     return result
+
+
+def _paths(kind: Kind) -> tuple[str, str, str]:
+    """Where a kind has the number of replicas wanted, the number there, and the selector."""
+    if kind.definition is None:
+        return ".spec.replicas", ".status.replicas", ".spec.selector"
+    scale = kind.definition.scale
+    return scale["specReplicasPath"], scale["statusReplicasPath"], scale.get("labelSelectorPath", "")
 
 
 def bind(registry: Registry, namespace: str, name: str, binding: Obj, ctx: Context) -> Obj:

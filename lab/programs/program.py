@@ -47,6 +47,9 @@ class Container:
     hanging: asyncio.Event = field(default_factory=asyncio.Event)  # set by the fault `hang`: still there, but answers nobody
     read_only: frozenset[str] = frozenset()  # mount paths that must not be written to
     write_part: Callable[[bytes], None] | None = None  # output that ended without a newline; None: takes `write`
+    stdin: bool = False  # whether its input stays open for whoever attaches, once or again and again
+    stdin_once: bool = False
+    tty: bool = False
 
     def log(self, line: str) -> None:
         """Print one line."""
@@ -71,11 +74,50 @@ class Container:
         return self.root / inside.lstrip("/")
 
 
+@dataclass(frozen=True)
+class Streams:
+    """What somebody wants to hold of a command's input and output."""
+
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    tty: bool = False
+
+
+class Session(Protocol):
+    """A command, or a running program, whose input and output somebody holds."""
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """What came: 1 output, 2 errors; None when nothing more comes."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Input."""
+        ...
+
+    def close_input(self) -> None:
+        """No more input."""
+        ...
+
+    def resize(self, width: int, height: int) -> None:
+        """Its terminal has another size."""
+        ...
+
+    async def wait(self) -> int:
+        """The exit code."""
+        ...
+
+    def close(self) -> None:
+        """Nobody holds it any more."""
+        ...
+
+
 class Program(Protocol):
     """What an image runs. One instance per container start.
 
     Beside `run` a program may have `async prepare(container)` (called before the container counts as started; raises StartError),
-    `async execute(container, argv, timeout) -> (exit code, output)` (exec probes and hooks; timeout in real seconds), and `hang(container)`.
+    `async execute(container, argv, timeout) -> (exit code, output)` (exec probes and hooks; timeout in real seconds), `hang(container)`,
+    `async open(container, argv, streams) -> Session` (one more command beside it; raises StartError), and `attach(container, streams) -> Session`.
     """
 
     async def run(self, container: Container) -> int:

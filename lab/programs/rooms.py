@@ -21,14 +21,21 @@ from lab.programs.program import Container, StartError
 
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-_PRIVATE = ("tmp", "root", "home", "var/tmp", "var/log", "var/lib", "run", "mnt", "opt", "srv", "media", "sys", "proc", "dev/shm", "etc")
+_PRIVATE = (
+    "tmp", "root", "home", "var/tmp", "var/log", "var/lib", "run", "mnt", "opt", "srv", "media", "sys", "proc", "dev/shm",
+    "dev/pts", "etc",
+)  # fmt: skip
 _ETC_FILES = (
     "passwd", "group", "nsswitch.conf", "ld.so.cache", "ld.so.conf", "localtime", "services", "protocols", "mime.types", "resolv.conf", "host.conf",
     "os-release", "shells",
 )  # fmt: skip
 _ETC_DIRECTORIES = ("alternatives", "ssl", "ca-certificates", "pki", "ld.so.conf.d")
 # $1: fstab, $2: host name, $3: root; the rest is what runs there.
-_SCRIPT = 'mount -a -T "$1" || exit 125; hostname "$2" 2>/dev/null; root=$3; shift 3; exec chroot "$root" "$@"'
+_SCRIPT = (
+    'mount -a -T "$1" || exit 125; mount -t devpts -o newinstance,ptmxmode=0666 devpts "$3/dev/pts" 2>/dev/null; '
+    'hostname "$2" 2>/dev/null; root=$3; shift 3; exec chroot "$root" "$@"'
+)
+_STANDARD = ("stdin", "stdout", "stderr")
 _TOOL_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _HOSTS = (
     "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n"
@@ -142,13 +149,16 @@ class Room:
         start = [*_unshare(), tool("sh") or "sh", "-c", _script(), "room", str(self._fstab), self.container.hostname, str(self.container.root)]
         return [*start, *self._env_tool(env), *argv], env
 
-    def enter(self, pid: int, argv: list[str]) -> tuple[list[str], dict[str, str]]:
-        """What to start on the machine for one more command in the room of process `pid`."""
+    def enter(self, pid: int, argv: list[str], tty: bool = False) -> tuple[list[str], dict[str, str]]:
+        """What to start on the machine for one more command in the room of process `pid`; with `tty` its input is a terminal that it is to own."""
         env = environment(self.container)
+        if tty:
+            env.setdefault("TERM", "xterm")
+        own = [tool("setsid") or "setsid", "--ctty", "--wait"] if tty else []
         if not self.apart:
-            return [self._replaced(part) for part in argv], {name: self._replaced(value) for name, value in env.items()}
+            return [*own, *(self._replaced(part) for part in argv)], {name: self._replaced(value) for name, value in env.items()}
         enter = [tool("nsenter") or "nsenter", "--preserve-credentials", "-t", str(pid), "-U", "-m", "-u", "-p", f"--root=/proc/{pid}/root"]
-        return [*enter, *self._env_tool(env), *argv], env
+        return [*enter, *own, *self._env_tool(env), *argv], env
 
     def working_directory(self) -> Path:
         """Where a process without a room starts."""
@@ -209,7 +219,8 @@ class Room:
             if Path("/dev", name).exists():
                 (devices / name).touch()
                 yield _bind(Path("/dev", name), devices / name, "bind")
-        for name, target in (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")):
+        links = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", **{name: f"/proc/self/fd/{number}" for number, name in enumerate(_STANDARD)}}
+        for name, target in links.items():
             if not (devices / name).is_symlink():
                 (devices / name).symlink_to(target)
 
@@ -233,7 +244,7 @@ def _script() -> str:
     places = {name: tool(name) or name for name in ("mount", "hostname", "chroot")}
     script = _SCRIPT
     for name, place in places.items():
-        script = re.sub(rf"\b{name} ", f"{place} ", script, count=1)
+        script = re.sub(rf"\b{name} ", f"{place} ", script)
     return script
 
 
