@@ -166,3 +166,14 @@ async def test_two_runs_do_not_correct_one_another(lab: Target, network: str) ->
         with pytest.raises(Permanent, match="was changed by somebody else while this run was at work"):
             await deploy({**spec, "miners": {**spec["miners"], "memory": "200Mi"}})
     assert record_of(lab, network)["settings"]["miners"]["memory"] == "256Mi"
+
+
+async def test_a_lost_miner_of_a_complete_network_is_made_again(lab: Target, network: str) -> None:
+    """Genesis was met once and for all: a miner that is made anew months later has not missed it."""
+    spec = lab.spec(network, **SIZES)
+    made = await deploy(spec)
+    set_genesis(lab, network, made.genesis - timedelta(days=60))
+    lab.delete(f"/apis/apps/v1/namespaces/{network}/deployments/miner-3")
+    again = await deploy(spec)
+    assert again.changes.created == 1
+    assert all(row.ready for row in again.miners)

@@ -60,3 +60,15 @@ async def test_genesis_is_kept(target: Target, network: str) -> None:
     assert report.changes.created == report.changes.changed == 0
     assert report.genesis == datetime.fromisoformat(genesis)
     assert report.genesis > datetime.now(UTC)
+
+
+async def test_a_complete_network_is_never_late(target: Target, network: str) -> None:
+    """Once all were up in time, a miner that is lost after genesis is put back like any other."""
+    spec = target.spec(network, **BATCHES)
+    await deploy(spec)
+    set_genesis(target, network, datetime.now(UTC))
+    with target.http() as http:
+        http.delete(f"/apis/apps/v1/namespaces/{network}/deployments/miner-3").raise_for_status()
+    report = await deploy(spec)
+    assert report.changes.created == 1
+    assert all(row.ready for row in report.miners)

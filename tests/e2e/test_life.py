@@ -21,7 +21,6 @@ async def deploy(spec: dict[str, Any], **options: Any) -> Any:
 async def test_life(target: Target, network: str) -> None:
     """The whole way, on any cluster."""
     from flows.delete_network import delete_network
-    from flows.list_networks import list_networks
 
     spec = target.spec(network, miners=5, bootnodes=2)
     bucket = "lab-data" if target.lab else None
@@ -44,10 +43,7 @@ async def test_life(target: Target, network: str) -> None:
         assert published["main"]["poet-server"] == made.poets[0].address
         assert published["p2p"]["bootnodes"] == [row.p2p_address for row in made.miners[1:3]]
 
-    listed = next(one for one in (await list_networks()).networks if one.network == network)
-    assert listed.hosts() == made.hosts()
-    assert listed.hosts().split(",")[0] == f"{made.miners[0].grpc}/miner-1"
-    assert [row.address for row in listed.poets] == [row.address for row in made.poets]
+    await check_list(made)
 
     again = await deploy(spec, data_bucket=bucket)
     assert again.changes.created == again.changes.changed == 0
@@ -62,6 +58,16 @@ async def test_life(target: Target, network: str) -> None:
     assert not target.has_namespace(network)
     twice = await delete_network(network)
     assert "nothing to delete" in twice.as_text()
+
+
+async def check_list(made: Any) -> None:
+    """The list knows from the cluster alone what the deployment reported."""
+    from flows.list_networks import list_networks
+
+    listed = next(one for one in (await list_networks()).networks if one.network == made.network)
+    assert listed.hosts() == made.hosts()
+    assert listed.hosts().split(",")[0] == f"{made.miners[0].grpc}/miner-1"
+    assert [row.address for row in listed.poets] == [row.address for row in made.poets]
 
 
 def check_bootnodes(objects: dict[str, Any], made: Any) -> None:
