@@ -16,6 +16,7 @@ from tests.lab.replay.compare import Difference
 from tests.lab.replay.transcript import load, scenarios
 
 AT_ONCE = 3  # labs, each a process
+SLOWER = 3  # how much slower a second try is
 LONGEST_FIRST = ("04", "05b", "10", "05a", "08")
 
 
@@ -35,9 +36,17 @@ class Replays:
     async def _one(self, scenario: str, room: asyncio.Semaphore) -> None:
         async with room:
             try:
-                self.results[scenario].set_result(await replay(scenario, SPEEDS.get(scenario, SPEEDS[""])))
+                self.results[scenario].set_result(await self._found(scenario))
             except BaseException as error:
                 self.results[scenario].set_exception(error)
+
+    @staticmethod
+    async def _found(scenario: str) -> list[Difference]:
+        """Where the machine was too busy for the speed, the lab ran ahead of the requests: then once more, slower. What differs again differs."""
+        speed = SPEEDS.get(scenario, SPEEDS[""])
+        found = await replay(scenario, speed)
+        unknown, stale, _ = judge(scenario, found)
+        return await replay(scenario, speed / SLOWER) if unknown or stale else found
 
 
 @pytest.fixture(scope="session")
