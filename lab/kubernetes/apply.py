@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from lab.kubernetes import last_applied
 from lab.kubernetes.apply_check import check_applied
 from lab.kubernetes.errors import ApiError, bad_request
 from lab.kubernetes.fieldsets import Tree, difference, intersection, members, ordered, union
@@ -114,7 +115,8 @@ def track_update(kind: Kind, old: Obj | None, new: Obj, manager: str, subresourc
     if old is not None and not inherited:
         return  # nobody owned anything of it so far: then writes are not noted until the first apply
     owners = Owners(inherited)
-    before = old if old is not None else {"metadata": {}, **_EMPTY.get(kind.kind, {"spec": {}, "status": {}})}
+    empty = {} if kind.custom else _EMPTY.get(kind.kind, {"spec": {}, "status": {}})
+    before = old if old is not None else {"metadata": {}, **empty}
     found = compare(root(kind), before, new)
     changed, removed = difference(found.changed, _UNOWNED), found.removed
     if kind.status and not subresource:  # the main path does not write status: what stands there is the server's own
@@ -167,7 +169,7 @@ def server_side_apply(kind: Kind, live: Obj | None, applied: Obj, manager: str, 
     found = compare(node, _without_owners(live) if live else {}, _without_owners(merged))
     changed = difference(found.changed, _UNOWNED)
     if not force:
-        _refuse_conflicts(owners, changed, writer)
+        _refuse_conflicts(owners, difference(changed, last_applied.free_fields(kind, live, manager)), writer)
     owners.lose(union(changed, found.removed), writer)
     if (changed or found.removed or live is None) and writer in owners.sets:
         owners.times[writer] = now
@@ -176,6 +178,7 @@ def server_side_apply(kind: Kind, live: Obj | None, applied: Obj, manager: str, 
     result["metadata"] = {key: value for key, value in result["metadata"].items() if key != "managedFields"}
     if entries:
         result["metadata"]["managedFields"] = entries
+    last_applied.bring_up_to_date(result, live, applied, manager)
     return result
 
 
