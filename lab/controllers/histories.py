@@ -60,9 +60,10 @@ class Histories:
         """A new revision; None when its name is taken by another one."""
         meta, template = owner["metadata"], owner["spec"]["template"]
         hashed = template_hash(template, collisions or None)
+        name = f"{meta['name']}-{hashed}"
         body = {
             "metadata": {
-                "name": f"{meta['name']}-{hashed}",
+                "name": name,
                 "labels": {**(template["metadata"].get("labels") or {}), self._hash_label: hashed},
                 **({"annotations": meta["annotations"]} if meta.get("annotations") else {}),
                 "ownerReferences": [controller_reference(self._kind, owner)],
@@ -75,7 +76,7 @@ class Histories:
         except ApiError as error:
             if error.code != 409:
                 raise
-            there = self._registry.find(CONTROLLER_REVISION, meta["namespace"], body["metadata"]["name"])
+            there = self._registry.find(CONTROLLER_REVISION, meta["namespace"], name)
             return there if there and template_of(there) == template else None
 
     def truncate(self, owner: Obj, revisions: list[Obj], live: set[str]) -> None:

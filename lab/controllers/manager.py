@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from lab.controllers.cron_jobs import CronJobController
+from lab.controllers.custom_resources import CustomResources
+from lab.controllers.daemon_sets import DaemonSetController
 from lab.controllers.deployments import DeploymentController
 from lab.controllers.disruption import DisruptionController
 from lab.controllers.endpoints import EndpointsController
@@ -34,12 +37,15 @@ def controllers(registry: Registry, faults: Faults | None = None, root_certifica
     """Every controller of the lab, and its scheduler."""
     return [
         NamespaceContentController(registry, root_certificate),
+        CustomResources(registry),
         DeploymentController(registry),
         ReplicaSetController(registry),
         JobController(registry),
         FinishedJobs(registry),
         OrphanPods(registry),
         StatefulSetController(registry),
+        DaemonSetController(registry),
+        CronJobController(registry),
         Scheduler(registry),
         EndpointsController(registry),
         EphemeralVolumeController(registry),

@@ -167,7 +167,7 @@ class _Step:
     def __init__(self, controller: StatefulSetController, owner: Obj, pods: list[Obj]) -> None:
         self._controller = controller
         self._owner = owner
-        self._ordered = owner["spec"].get("podManagementPolicy") != "Parallel"
+        self._ordered: bool = owner["spec"].get("podManagementPolicy") != "Parallel"
         wanted = ordinals(owner)
         self._replicas = {ordinal_of(pod): pod for pod in pods if ordinal_of(pod) in wanted}
         self._condemned = sorted((pod for pod in pods if ordinal_of(pod) not in wanted), key=ordinal_of, reverse=True)
