@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from lab.programs.ports import PortGuard, guards_work
 from lab.programs.program import Container
 
 _LINE_LIMIT = 16 * 1024  # longer lines are cut into pieces, as by a container runtime
@@ -19,11 +20,21 @@ _LINE_LIMIT = 16 * 1024  # longer lines are cut into pieces, as by a container r
 class Child:
     """A process group of its own. Whoever made the descriptors closes them."""
 
-    def __init__(self, argv: list[str], env: dict[str, str], directory: Path | str, files: tuple[int, int, int]) -> None:
+    def __init__(self, argv: list[str], env: dict[str, str], directory: Path | str, files: tuple[int, int, int], address: str = "") -> None:
+        """`address`: the pod's, when what it opens is to stand there."""
+        guard = PortGuard(address) if address and guards_work() else None
         # In this thread: PR_SET_PDEATHSIG looks at the thread that started a process.
-        self._popen = subprocess.Popen(  # noqa: S603
-            argv, stdin=files[0], stdout=files[1], stderr=files[2], env=env, cwd=directory, start_new_session=True,
-        )  # fmt: skip
+        try:
+            self._popen = subprocess.Popen(  # noqa: S603
+                argv, stdin=files[0], stdout=files[1], stderr=files[2], env=env, cwd=directory, start_new_session=True,
+                preexec_fn=guard.install if guard else None,  # noqa: PLW1509 - it takes no locks
+            )  # fmt: skip
+        except BaseException:
+            if guard:
+                guard.close()
+            raise
+        if guard:
+            guard.watch()
         self.pid = self._popen.pid
         self.started = time.monotonic()
         self._loop = asyncio.get_running_loop()
@@ -70,7 +81,9 @@ class Child:
 class Process(Child):
     """A process whose output (both streams in one, in their order) comes piece by piece; `keyboard` leads to its input when it has one."""
 
-    def __init__(self, argv: list[str], env: dict[str, str], directory: Path | str, output: Output, stdin: bool = False, tty: bool = False) -> None:
+    def __init__(
+        self, argv: list[str], env: dict[str, str], directory: Path | str, output: Output, stdin: bool = False, tty: bool = False, address: str = ""
+    ) -> None:
         self.output, self.tty = output, tty
         self.typing = asyncio.Lock()  # held by who writes to its input
         self.keyboard = -1
@@ -83,7 +96,7 @@ class Process(Child):
             reading, self.keyboard = os.pipe() if stdin else (os.open(os.devnull, os.O_RDONLY), -1)
             files, inner = (reading, writing, writing), [reading, writing]
         try:
-            super().__init__(argv, env, directory, files)
+            super().__init__(argv, env, directory, files, address)
         except OSError:
             self._close_ours()
             raise

@@ -36,12 +36,12 @@ def open_terminal(root: str) -> tuple[int, int]:
 class CommandSession:
     """A real process. Its output waits in the pipes until it is read."""
 
-    def __init__(self, argv: list[str], env: dict[str, str], directory: str, streams: Streams, root: str) -> None:
+    def __init__(self, argv: list[str], env: dict[str, str], directory: str, streams: Streams, root: str, address: str = "") -> None:
         self._input = self._terminal = -1
         self._outputs: dict[int, int] = {}  # 1: output, 2: errors; our ends
         files = self._open_terminal(root) if streams.tty else self._open_pipes(streams)
         try:
-            self._child = Child(argv, env, directory, files)
+            self._child = Child(argv, env, directory, files, address)
         except OSError:
             self.close()
             raise
