@@ -8,7 +8,7 @@ from lab.kubernetes import pod_admission, quota
 from lab.kubernetes.allocation import ServiceAllocator
 from lab.kubernetes.context import Context
 from lab.kubernetes.errors import ApiError, forbidden, not_found
-from lab.kubernetes.kinds import NAMESPACE, POD, PVC, RESOURCE_QUOTA, SERVICE, STORAGE_CLASS, Kind
+from lab.kubernetes.kinds import DAEMON_SET, Kind, NAMESPACE, POD, PVC, RESOURCE_QUOTA, SERVICE, STORAGE_CLASS
 
 if TYPE_CHECKING:
     from lab.kubernetes.registry import Registry
@@ -45,6 +45,8 @@ class Admission:
 
     def mutate(self, kind: Kind, obj: Obj, ctx: Context) -> None:
         """Add to a new object what depends on the cluster."""
+        if kind.definition is not None and kind.definition.terminating:
+            raise forbidden(kind, obj["metadata"].get("name", ""), "create not allowed while custom resource definition is terminating")
         if kind is NAMESPACE:
             _name_label(obj)
         elif kind is POD:
@@ -63,6 +65,8 @@ class Admission:
         """Take over from the old object what the server alone decides."""
         if kind is SERVICE:
             self.services.keep(old, new)
+        elif kind is DAEMON_SET:
+            _count_template(old, new)
 
     def check_create(self, kind: Kind, obj: Obj, ctx: Context) -> None:
         """Complete or refuse a new, valid object: addresses, limits, quota."""
@@ -90,9 +94,17 @@ class Admission:
             claim.setdefault("spec", {})["storageClassName"] = newest["metadata"]["name"]
 
 
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
 def _name_label(namespace: Obj) -> None:
     labels = namespace["metadata"].setdefault("labels", {})
     labels["kubernetes.io/metadata.name"] = namespace["metadata"].get("name", "")
+
+
+def _count_template(old: Obj, new: Obj) -> None:
+    """A DaemonSet's template is numbered, in an annotation, since before there were revisions."""
+    notes = new["metadata"].setdefault("annotations", {})
+    number = int((old["metadata"].get("annotations") or {}).get(_TEMPLATE_GENERATION, "1"))
+    notes[_TEMPLATE_GENERATION] = str(number + (old["spec"].get("template") != new["spec"].get("template")))

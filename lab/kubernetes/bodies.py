@@ -123,3 +123,10 @@ def must_be_object(value: Any, what: str, data: bytes) -> Obj:
     go = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
     why = f"json parse error: json: cannot unmarshal {word} into Go value of type {go} ({data[:30].hex()})"
     raise bad_request(_unrecognized(what, why))
+
+
+def type_missing(field: str, what: str, data: bytes) -> ApiError:
+    """400: custom resources have to say what they are. `what` is the kind that the path names."""
+    name = "Kind" if field == "kind" else "apiVersion"
+    text = data.decode("utf-8", "replace")
+    return bad_request(f"the object provided is unrecognized (must be of type {what}): Object '{name}' is missing in '{text}' ({_excerpt(data)})")

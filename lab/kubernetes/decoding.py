@@ -16,7 +16,7 @@ from lab.kubernetes import quantity
 from lab.kubernetes.errors import ApiError, bad_request
 from lab.kubernetes.gotext import json_kind, quoted
 from lab.kubernetes.kind import Kind
-from lab.kubernetes.schema import ANY, Node, root
+from lab.kubernetes.schema import ANY, Node, open_root, root
 
 Obj = dict[str, Any]
 
@@ -161,20 +161,28 @@ def _time(value: Any, kind: str) -> str:
 def read(kind: Kind, body: Obj) -> tuple[Obj, list[str]]:
     """The object in the server's form and its unknown fields; ValueError with the decoder's text when a type is wrong."""
     reader = _Reader()
-    result = reader.struct(root(kind), body, "", "", kind.kind)
+    result = reader.struct(open_root(kind) if kind.custom else root(kind), body, "", "", kind.kind)
     return result, reader.unknown
 
 
 def decode_patched(kind: Kind, patched: Obj, shown: Callable[[], str], field_validation: str = "Ignore") -> tuple[Obj, list[str]]:
     """An object that a patch has made, and the warnings; faults are 422 here. `shown`: the text that stands for the patch in the refusal."""
     try:
-        obj, unknown = read(kind, patched)
+        obj, unknown = _settled(kind, patched)
     except ValueError as error:
         raise _bad_patch(shown(), str(error)) from None
     if field_validation == "Strict" and unknown:
         raise _bad_patch(shown(), f"strict decoding error: {', '.join(unknown)}")
-    twice = _single_owners(obj)
+    twice = single_owners(obj)
     return obj, twice if field_validation == "Ignore" else unknown + twice
+
+
+def _settled(kind: Kind, patched: Obj) -> tuple[Obj, list[str]]:
+    if not kind.custom:
+        return read(kind, patched)
+    from lab.kubernetes.custom.reading import settle
+
+    return settle(kind, patched)
 
 
 def _bad_patch(shown: str, why: str) -> ApiError:
@@ -192,17 +200,17 @@ def decode(kind: Kind, body: Any, field_validation: str = "Ignore", duplicates: 
     try:
         obj, unknown = read(kind, body)
     except ValueError as error:
-        raise _unreadable(kind, kind.kind, kind.version, str(error)) from None
+        raise unreadable(kind, kind.kind, kind.version, str(error)) from None
     faults = [*(duplicates or ()), *unknown]
-    twice = _single_owners(obj)
+    twice = single_owners(obj)
     if field_validation == "Ignore":
         return obj, twice
     if field_validation == "Strict" and faults:
-        raise _unreadable(kind, kind.kind, kind.version, f"strict decoding error: {', '.join(faults)}")
+        raise unreadable(kind, kind.kind, kind.version, f"strict decoding error: {', '.join(faults)}")
     return obj, faults + twice
 
 
-def _single_owners(obj: Obj) -> list[str]:
+def single_owners(obj: Obj) -> list[str]:
     """Take out owners that are there twice, in place; gives the warning."""
     meta = obj.get("metadata") or {}
     owners = meta.get("ownerReferences") or []
@@ -215,7 +223,8 @@ def _single_owners(obj: Obj) -> list[str]:
     return [f".metadata.ownerReferences contains duplicate entries; {text}; duplicate UID(s) observed: {uids}"]
 
 
-def _unreadable(kind: Kind, name: str, version: str, why: str) -> ApiError:
+def unreadable(kind: Kind, name: str, version: str, why: str) -> ApiError:
+    """400: a body that is no object of its kind."""
     return bad_request(f'{name} in version "{version}" cannot be handled as a {kind.kind}: {why}')
 
 
@@ -230,6 +239,6 @@ def _check_kind(kind: Kind, body: Obj) -> None:
     other = Kinds.default().by_kind(api_version, name) if isinstance(api_version, str) and isinstance(name, str) else None
     if other is None:
         scheme = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
-        raise _unreadable(kind, name, version, f'no kind "{name}" is registered for version "{api_version}" {scheme}')
+        raise unreadable(kind, name, version, f'no kind "{name}" is registered for version "{api_version}" {scheme}')
     source, target = f"{version}.{name}", f"{(kind.group or 'core').partition('.')[0]}.{kind.kind}"
-    raise _unreadable(kind, name, version, f"converting ({source}) to ({target}): unknown conversion")
+    raise unreadable(kind, name, version, f"converting ({source}) to ({target}): unknown conversion")

@@ -9,7 +9,7 @@ from lab.clock import timestamp
 from lab.kubernetes import metadata
 from lab.kubernetes.context import Context, Deleted, DeleteOptions
 from lab.kubernetes.errors import conflict, forbidden
-from lab.kubernetes.kinds import Kind
+from lab.kubernetes.kinds import CRD, Kind
 
 if TYPE_CHECKING:
     from lab.kubernetes.registry import Registry
@@ -40,6 +40,8 @@ def delete(registry: Registry, kind: Kind, old: Obj, options: DeleteOptions, ctx
     _check_preconditions(kind, old, options)
     if kind.kind == "Namespace" and not kind.group:
         return _delete_namespace(registry, kind, old, options, ctx)
+    if kind is CRD:
+        return _delete_definition(registry, old, options, ctx)
     meta = dict(old["metadata"])
     grace = _grace(kind, old, options)
     _set_finalizers(kind, meta, options)
@@ -123,3 +125,24 @@ def _delete_namespace(registry: Registry, kind: Kind, old: Obj, options: DeleteO
     if options.dry_run or ctx.dry_run:
         return Deleted(old, True)
     return Deleted(registry.remove(kind, "", meta["name"]), True)
+
+
+def _delete_definition(registry: Registry, old: Obj, options: DeleteOptions, ctx: Context) -> Deleted:
+    """The objects of a custom kind go before its definition: a finalizer sees to that."""
+    meta, status = dict(old["metadata"]), dict(old.get("status") or {})
+    if meta.get("deletionTimestamp"):
+        return Deleted(old, False)
+    meta["deletionTimestamp"] = registry.now()
+    meta["finalizers"] = [*(meta.get("finalizers") or ()), *([] if _CLEANUP in (meta.get("finalizers") or ()) else [_CLEANUP])]
+    told = {
+        "type": "Terminating", "status": "True", "lastTransitionTime": registry.now(), "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    }  # fmt: skip
+    status["conditions"] = [*(one for one in status.get("conditions") or () if one["type"] != "Terminating"), told]
+    new = {**old, "metadata": metadata.ordered(meta), "status": status}
+    if options.dry_run or ctx.dry_run:
+        return Deleted(new, False)
+    return Deleted(registry.put(CRD, new), False)
+
+
+_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"

@@ -43,7 +43,8 @@ def subresource(kind: Kind, name: str) -> tuple[tuple[str, str, str], tuple[str,
 
 def subresources(kind: Kind) -> list[str]:
     """All subresources of a kind, in order."""
-    return sorted([*kind.subresources, *(["status"] if kind.status else []), *(["scale"] if kind.scale else [])])
+    own = [*(["status"] if kind.status else []), *(["scale"] if kind.scale else [])]
+    return own if kind.custom else sorted([*kind.subresources, *own])
 
 
 class Discovery:
@@ -134,7 +135,8 @@ class Discovery:
         below = []
         for name in subresources(kind):
             (group, version, kind_name), verbs = subresource(kind, name)
-            below.append({"subresource": name, "responseKind": {"group": group, "version": version, "kind": kind_name}, "verbs": list(verbs)})
+            answered = of if kind.custom and not group else {"group": group, "version": version, "kind": kind_name}
+            below.append({"subresource": name, "responseKind": answered, "verbs": list(verbs)})
         if below:
             entry["subresources"] = below
         return entry

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import re
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from lab.kubernetes.custom.definition import Definition
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Kind:
-    """One resource of one group version, and how it differs from the plain case. Compared by identity: there is one object per row."""
+    """One resource of one group version, and how it differs from the plain case. Compared by identity: there is one object per row.
+
+    Rows of built-in kinds never change. Those of custom kinds follow their definition, in place: objects, watches and history hang on the row.
+    """
 
     group: str  # "" is the core group
     version: str
@@ -34,6 +41,8 @@ class Kind:
     # The api version under which objects are kept, when the same objects are served in two.
     stored_as: str = ""
     custom: bool = False  # defined by a CustomResourceDefinition
+    listed_as: str = ""  # the kind of its lists, where that is not the kind with List behind it
+    definition: Definition | None = None  # what the CustomResourceDefinition says of a custom kind
 
     @property
     def api_version(self) -> str:
@@ -53,9 +62,23 @@ class Kind:
     @property
     def list_kind(self) -> str:
         """`PodList`."""
-        return f"{self.kind}List"
+        return self.listed_as or f"{self.kind}List"
 
     @property
     def stored(self) -> bool:
         """Whether objects of this kind are kept at all (reviews and bindings are not)."""
         return "get" in self.verbs
+
+    def become(self, other: Kind) -> None:
+        """Take over everything from a newer row for the same objects."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(other, one.name))
+
+
+def version_order(version: str) -> tuple[int, int, int, str]:
+    """Versions as Kubernetes orders them: v2, v1, v1beta2, v1alpha1, then everything else by name."""
+    match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
+    if not match:
+        return 3, 0, 0, version
+    major, stage, minor = match.groups()
+    return {None: 0, "beta": 1, "alpha": 2}[stage], -int(major), -int(minor or 0), version

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lab.kubernetes.kind import Kind as Kind  # noqa: PLC0414 - exported with its table
+from lab.kubernetes.kind import version_order
 
 # fmt: off
 # v1
@@ -257,6 +258,10 @@ class Kinds:
         """The kind named in an object, or None."""
         return self._by_kind.get((api_version, kind))
 
+    def is_custom(self, group: str) -> bool:
+        """Whether there are custom kinds in a group."""
+        return any(kind.custom for kind in self._by_path.values() if kind.group == group)
+
     def stored(self, kind: Kind) -> Kind:
         """The row under which the objects of a kind are kept: itself, unless two versions share their objects."""
         return self._by_kind[(kind.stored_as, kind.kind)] if kind.stored_as else kind
@@ -272,4 +277,6 @@ class Kinds:
             versions = groups.setdefault(kind.group, [])
             if kind.version not in versions:
                 versions.append(kind.version)
+            if kind.custom:
+                versions.sort(key=version_order)
         return groups

@@ -187,6 +187,8 @@ def encode_list(registry: Registry, kind: Kind, items: list[Obj], meta: Obj, for
     if form.shape:
         value = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}", "metadata": meta}
         return orjson.dumps({**value, "items": [partial(item, form.version) for item in items] or None})
+    if kind.custom:
+        meta = {"continue": "", **meta}
     head = orjson.dumps({"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": meta})
     if kind.custom:
         return head[:-1] + b',"items":[' + b",".join(encode_object(registry, kind, item) for item in items) + b"]}\n"

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lab.kubernetes.context import Context
+from lab.kubernetes.custom.reading import settle
 from lab.kubernetes.decoding import decode_patched, read
 from lab.kubernetes.errors import ApiError, FieldError, bad_request, conflict, invalid, not_found
 from lab.kubernetes.gotext import plain, quoted
@@ -33,10 +34,9 @@ def patch(
     if live is None:
         raise not_found(kind, name)
     new = patched(kind, live, body, content_type)
-    if not kind.custom:
-        new, warnings = decode_patched(kind, new, lambda: _shown(new, body, content_type), ctx.field_validation)
-        for warning in warnings:
-            ctx.warn(warning)
+    new, warnings = decode_patched(kind, new, lambda: _shown(new, body, content_type), ctx.field_validation)
+    for warning in warnings:
+        ctx.warn(warning)
     _check_identity(kind, new, live)
     return registry.update(kind, live, new, subresource, ctx), False
 
@@ -49,7 +49,7 @@ def patched(kind: Kind, live: Obj, body: Any, content_type: str) -> Obj:
         new = patches.json_patch(live, body)
     elif content_type == MERGE_PATCH:
         new = patches.merge_patch(live, body)
-    elif content_type == STRATEGIC_MERGE_PATCH and not kind.custom:
+    elif content_type == STRATEGIC_MERGE_PATCH:
         new = patches.strategic_merge(kind, live, body)
     else:
         raise ApiError(415, "415: Unsupported Media Type", "UnsupportedMediaType", {})
@@ -104,10 +104,7 @@ def _apply(
 
 def _settled(kind: Kind, obj: Obj) -> Obj:
     """What an apply has made, in the server's form and sharing nothing with the live object."""
-    if kind.custom:
-        copied: Obj = clone(obj)
-        return copied
     try:
-        return read(kind, obj)[0]
+        return settle(kind, clone(obj))[0] if kind.custom else read(kind, obj)[0]
     except ValueError as error:
         raise ApiError(500, f"failed to convert new object ({obj['metadata'].get('name', '')}): {error}") from None

@@ -15,7 +15,7 @@ from lab.clock import Clock, timestamp
 from lab.kubernetes import deletion, metadata, rules
 from lab.kubernetes.admission import Admission
 from lab.kubernetes.context import SYSTEM, Context, Deleted, DeleteOptions
-from lab.kubernetes.errors import ApiError, FieldError, already_exists, bad_request, conflict, invalid, not_found
+from lab.kubernetes.errors import ApiError, FieldError, already_exists, bad_request, conflict, invalid, invalid_as, not_found
 from lab.kubernetes.kinds import Kind, Kinds
 from lab.kubernetes.selectors import labels_of, match_selector
 from lab.kubernetes.store import Store
@@ -236,6 +236,9 @@ class Registry:
             )
         if version and version != before["resourceVersion"]:
             raise conflict(kind, name)
+        if not version and (kind.custom or kind.kind == "CustomResourceDefinition"):
+            error = FieldError("FieldValueInvalid", "Invalid value: 0: must be specified for an update", "metadata.resourceVersion")
+            raise invalid_as(kind.resource, kind.group, kind.plural, name, [error])
 
 
 def _only(kind: Kind, old: Obj, new: Obj, subresource: str | None) -> Obj:

@@ -1,7 +1,7 @@
 """What fields the kinds have: types, list keys and merge strategies, compiled lazily from schema.json.
 
 schema.json is made by tools/make_kubernetes_schema.py from Kubernetes' own published definitions. Custom resources, which have no entry
-there, get an open schema: metadata is known, everything else is taken as it comes, lists are atomic.
+there, have what their definitions say.
 """
 
 from __future__ import annotations
@@ -102,12 +102,17 @@ def _compile(code: str | dict[str, Any]) -> Node:
     )
 
 
-@cache
 def root(kind: Kind) -> Node:
     """The schema of a kind's objects."""
+    if kind.definition is not None:
+        return kind.definition.node
     name = _table()["kinds"].get(f"{kind.api_version}/{kind.kind}")
-    if name:
-        return _struct(name)
+    return _struct(name) if name else open_root(kind)
+
+
+@cache
+def open_root(kind: Kind) -> Node:
+    """The schema of an object of which only the metadata is known."""
     fields = {"apiVersion": STRING, "kind": STRING, "metadata": struct_node("meta.v1.ObjectMeta")}
     return Node("struct", struct=f"{kind.group}.{kind.version}.{kind.kind}", fields=fields, open=True)
 

@@ -229,7 +229,7 @@ def _split_field(part: str, text: str) -> tuple[str, bool, str]:
 
 
 def _unknown_field(kind: Kind, path: str) -> ApiError:
-    if kind.group == "" and kind.kind in ("Pod", "Event"):
+    if kind.custom or (kind.group == "" and kind.kind in ("Pod", "Event")):
         return bad_request(f"field label not supported: {path}")
     return bad_request(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
 
@@ -245,4 +245,6 @@ def field_value(kind: Kind, obj: Obj, path: str) -> str:
         return "true" if value else "false"
     if path in ("status.successful", "status.replicas"):
         return str(value or 0)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return "" if value is None else str(value)

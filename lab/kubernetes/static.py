@@ -108,18 +108,22 @@ class OpenApi:
             names = {".well-known/openid-configuration", "api", "api/v1", "apis", "openid/v1/jwks", "version"}
             for group, versions in self._kinds.group_versions().items():
                 if group:
-                    names |= {f"apis/{group}", *(f"apis/{group}/{version}" for version in versions)}
+                    names |= {f"apis/{group}/{version}" for version in versions}
+                    names |= set() if self._kinds.is_custom(group) else {f"apis/{group}"}
             self._documents = {name: self._document(name) for name in sorted(names)}
         return self._documents
 
     def _document(self, name: str) -> tuple[bytes, str]:
         found: Obj = {}
+        schemas: Obj = {}
         for kind in self._kinds.all():
             prefix = f"apis/{kind.api_version}" if kind.group else f"api/{kind.version}"
             if prefix == name and "patch" in kind.verbs:
                 where = "namespaces/{namespace}/" if kind.namespaced else ""
                 found[f"/{prefix}/{where}{kind.plural}/{{name}}"] = {"patch": _patch_operation(kind)}
-        document = {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "1.36"}, "paths": found, "components": {"schemas": {}}}
+            if prefix == name and kind.definition is not None:
+                schemas[_schema_name(kind)] = _schema(kind, kind.definition.schema)
+        document = {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "1.36"}, "paths": found, "components": {"schemas": schemas}}
         data = orjson.dumps(document)
         return data, hashlib.sha512(data).hexdigest().upper()
 
@@ -175,6 +179,18 @@ def _patch_operation(kind: Kind) -> Obj:
     return {
         "parameters": parameters, "responses": {"200": {"description": "OK"}}, "x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": of
     }  # fmt: skip
+
+
+def _schema_name(kind: Kind) -> str:
+    """`dev.example.demo.v1.Gadget`."""
+    return ".".join([*reversed(kind.group.split(".")), kind.version, kind.kind])
+
+
+def _schema(kind: Kind, schema: Obj) -> Obj:
+    """A custom kind's schema with what every object has."""
+    own = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
+    gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+    return {**schema, "properties": {**own, **(schema.get("properties") or {})}, "x-kubernetes-group-version-kind": [gvk]}
 
 
 def _v2_json() -> bytes:

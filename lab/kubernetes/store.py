@@ -39,13 +39,16 @@ class Subscription:
     def __init__(self, store: Store, wants: Callable[[Event], bool]) -> None:
         self._store = store
         self.wants = wants
-        self.queue: asyncio.Queue[Event] = asyncio.Queue()
+        self.queue: asyncio.Queue[Event | None] = asyncio.Queue()  # None: there will be no more
 
     def __aiter__(self) -> Subscription:
         return self
 
     async def __anext__(self) -> Event:
-        return await self.queue.get()
+        event = await self.queue.get()
+        if event is None:
+            raise StopAsyncIteration
+        return event
 
     def close(self) -> None:
         """Stop receiving."""
@@ -136,6 +139,16 @@ class Store:
         subscription = Subscription(self, wants)
         (self.subscriptions if kind is None else self.by_kind.setdefault(kind, set())).add(subscription)
         return subscription
+
+    def end(self, kind: Kind) -> None:
+        """Tell those who wait for events of a kind that there will be no more."""
+        for subscription in self.by_kind.pop(kind, set()):
+            subscription.queue.put_nowait(None)
+
+    def adopt(self, old: Kind, new: Kind) -> None:
+        """Keep the objects of one kind under another from now on."""
+        if (objects := self._objects.pop(old, None)) is not None:
+            self._objects[new] = objects
 
     def listen(self, kind: Kind | None, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Have a function called within every write of a kind, or of all (it must be quick and write nothing); gives what ends that."""

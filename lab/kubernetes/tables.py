@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from lab.kubernetes.cells import CELLS
+from lab.kubernetes.cells import CELLS, Cells
+from lab.kubernetes.custom.columns import cells as custom_cells
+from lab.kubernetes.custom.columns import column_definitions
 from lab.kubernetes.kinds import Kind
 from lab.kubernetes.negotiation import Form
 
@@ -61,8 +63,13 @@ def _row_object(kind: Kind, obj: Obj, include: str, version: str) -> Obj | None:
 def encode_table(registry: Registry, kind: Kind, items: list[Obj], meta: Obj, form: Form, columns: Columns | None = None) -> bytes:
     """A Table of objects as JSON."""
     columns = columns or Columns()
-    definitions = _columns().get(f"{kind.api_version} {kind.plural}")
-    cells = CELLS.get(f"{kind.api_version} {kind.plural}")
+    definitions: list[Obj] | None
+    cells: Cells | None
+    if (custom := kind.definition) is not None:
+        definitions, cells = column_definitions(custom, _PLAIN[0], _AGE_HELP), partial(custom_cells, custom)
+    else:
+        definitions = _columns().get(f"{kind.api_version} {kind.plural}")
+        cells = CELLS.get(f"{kind.api_version} {kind.plural}")
     if definitions is None or cells is None:
         definitions, cells = _PLAIN, lambda obj, now: [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp")]
     now = registry.clock.now()

@@ -62,6 +62,8 @@ _CONVERSIONS: dict[Kind, tuple[Callable[[Obj], Obj], Callable[[Obj], Obj]]] = {
 
 def to_served(kind: Kind, obj: Obj) -> Obj:
     """A stored object as this kind's version shows it."""
+    if kind.custom and kind.stored_as:  # conversion "None": only the version differs
+        return {**obj, "kind": kind.kind, "apiVersion": kind.api_version}
     if kind not in _CONVERSIONS:
         return obj
     return {**_CONVERSIONS[kind][0](obj), "kind": kind.kind, "apiVersion": kind.api_version}
@@ -69,6 +71,8 @@ def to_served(kind: Kind, obj: Obj) -> Obj:
 
 def to_stored(kind: Kind, obj: Obj) -> Obj:
     """An object of this kind's version as it is kept."""
+    if kind.custom and kind.stored_as:
+        return {**obj, "apiVersion": kind.stored_as}
     if kind not in _CONVERSIONS:
         return obj
     converted = _CONVERSIONS[kind][1](obj)

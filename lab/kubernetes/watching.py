@@ -69,6 +69,11 @@ class Watch:
     columns: Columns
     bookmarks: bool
 
+    @property
+    def served(self) -> bool:
+        """Whether its kind is still there."""
+        return not self.kind.custom or self.registry.kinds.by_path(self.kind.group, self.kind.version, self.kind.plural) is self.kind
+
     def concerns(self, obj: Obj) -> bool:
         meta = obj["metadata"]
         if self.namespace is not None and meta.get("namespace", "") != self.namespace:
@@ -192,14 +197,14 @@ async def _begin(seen: Watch, response: web.StreamResponse, version: int, initia
 
 
 async def _follow(
-    seen: Watch, request: web.Request, response: web.StreamResponse, queue: asyncio.Queue[Event], start: int, seconds: float
+    seen: Watch, request: web.Request, response: web.StreamResponse, queue: asyncio.Queue[Event | None], start: int, seconds: float
 ) -> None:
     """Send changes and bookmarks until the time is over."""
     begun = time.monotonic()
     end = begun + seconds
     mark = min(end - _BEFORE_END, begun + _HEARTBEAT) if seen.bookmarks and seconds > _BEFORE_END else float("inf")
     marked = start
-    while (now := time.monotonic()) < end and request.transport is not None:
+    while (now := time.monotonic()) < end and request.transport is not None and seen.served:
         if now >= mark:
             reached = seen.registry.store.versions.get(seen.stored, 0)
             if reached > marked:
@@ -216,7 +221,7 @@ async def _follow(
             await response.write(b"".join(lines))
 
 
-async def _next(queue: asyncio.Queue[Event], seconds: float) -> Event | None:
+async def _next(queue: asyncio.Queue[Event | None], seconds: float) -> Event | None:
     if not queue.empty():
         return queue.get_nowait()
     try:

@@ -9,9 +9,10 @@ from aiohttp import web
 
 from lab.kubernetes import patching
 from lab.kubernetes.answers import answer, answer_value
-from lab.kubernetes.bodies import json_fault, must_be_object, parse, parse_yaml
+from lab.kubernetes.bodies import json_fault, must_be_object, parse, parse_yaml, type_missing
 from lab.kubernetes.call import Call
 from lab.kubernetes.context import SYSTEM, Context, DeleteOptions
+from lab.kubernetes.custom.reading import decode_custom
 from lab.kubernetes.decoding import decode
 from lab.kubernetes.errors import bad_request
 from lab.kubernetes.kinds import Kind
@@ -33,9 +34,13 @@ def read_object(call: Call, kind: Kind, ctx: Context) -> Obj:
         raise unknown_format("application/json, application/yaml")
     value, duplicates = parse(call.body, content_type, kind.kind)
     body = must_be_object(value, kind.kind, call.body)
-    if kind.custom and not (body.get("apiVersion") and body.get("kind")):
-        raise bad_request(f"Object 'Kind' is missing in '{call.body.decode('utf-8', 'replace')}'")
-    obj, warnings = decode(kind, body, ctx.field_validation, duplicates)
+    if kind.custom:
+        for field in ("kind", "apiVersion"):
+            if not body.get(field):
+                raise type_missing(field, kind.kind, call.body)
+        obj, warnings = decode_custom(kind, body, ctx.field_validation, duplicates)
+    else:
+        obj, warnings = decode(kind, body, ctx.field_validation, duplicates)
     for text in warnings:
         ctx.warn(text)
     obj.setdefault("metadata", {})
@@ -90,6 +95,8 @@ def patch(registry: Registry, kind: Kind, call: Call, form: Form, subresource: s
     body, content_type = read_patch(call)
     ctx = write_context(call, "PatchOptions", content_type == patching.APPLY_PATCH)
     target, stored = call.target, registry.kinds.stored(kind)
+    if kind.custom and kind.stored_as and isinstance(body, dict) and body.get("apiVersion") == kind.api_version:
+        body = to_stored(kind, body)
     obj, made = registry.patch(stored, target.namespace, target.name, body, content_type, subresource, ctx, bool(call.flag("force")))
     return answer(encode_one(registry, kind, obj, form), form, 201 if made else 200, call.warnings)
 

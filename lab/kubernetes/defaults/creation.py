@@ -68,11 +68,25 @@ def _job(obj: Obj) -> None:
     selector.setdefault("batch.kubernetes.io/controller-uid", meta["uid"])
 
 
+_NODE_INFO = (
+    "machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion", "kubeProxyVersion",
+    "operatingSystem", "architecture",
+)  # fmt: skip
+
+
 def _node(obj: Obj) -> None:
     taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
     taints = obj.setdefault("spec", {}).setdefault("taints", [])
     if not any(there.get("key") == taint["key"] for there in taints):
         taints.append(taint)
+    status = obj.setdefault("status", {})
+    status.setdefault("daemonEndpoints", {"kubeletEndpoint": {"Port": 0}})
+    status.setdefault("nodeInfo", dict.fromkeys(_NODE_INFO, ""))
+
+
+def _definition(obj: Obj) -> None:
+    stored = [version.get("name", "") for version in obj["spec"].get("versions") or () if version.get("storage")]
+    obj["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}
 
 
 PREPARE: dict[tuple[str, str], Callable[[Obj], None]] = {
@@ -83,4 +97,5 @@ PREPARE: dict[tuple[str, str], Callable[[Obj], None]] = {
     ("", "Node"): _node,
     ("apps", "DaemonSet"): _daemon_set,
     ("batch", "Job"): _job,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from lab.kubernetes.custom.crd_check import check_definition, check_definition_change
 from lab.kubernetes.errors import FieldError
 from lab.kubernetes.kind import Kind
 from lab.kubernetes.validation import jobs, others, workloads
@@ -102,6 +103,7 @@ CHECKS: dict[tuple[str, str], Check] = {
     ("networking.k8s.io", "Ingress"): others.check_ingress,
     ("storage.k8s.io", "StorageClass"): others.check_storage_class,
     ("coordination.k8s.io", "Lease"): others.check_lease,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): check_definition,
 }
 CHANGES: dict[tuple[str, str], Change] = {
     ("", "Pod"): _pod_change,
@@ -117,7 +119,10 @@ CHANGES: dict[tuple[str, str], Change] = {
     (RBAC, "RoleBinding"): others.role_unchanged,
     (RBAC, "ClusterRoleBinding"): others.role_unchanged,
     ("storage.k8s.io", "StorageClass"): others.storage_class_unchanged,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): check_definition_change,
 }
 # Kinds whose forbidden changes the server names before, and instead of, faults in the new object.
-CHANGES_FIRST = {("", "Pod"), ("", "ConfigMap"), ("", "Secret"), ("", "Service")}
+CHANGES_FIRST = {
+    ("", "Pod"), ("", "ConfigMap"), ("", "Secret"), ("", "Service"), ("apiextensions.k8s.io", "CustomResourceDefinition"),
+}  # fmt: skip
 STATUS_CHECKS: dict[tuple[str, str], Check] = {("", "Service"): others.check_service_status}

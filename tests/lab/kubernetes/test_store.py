@@ -70,7 +70,7 @@ def test_subscriptions_see_what_they_want_until_closed() -> None:
     store.remove(CONFIG_MAP, "a", "x")
     mine.close()
     store.put(CONFIG_MAP, config("x"))
-    events: list[Event] = [mine.queue.get_nowait() for _ in range(mine.queue.qsize())]
+    events: list[Event] = [event for _ in range(mine.queue.qsize()) if (event := mine.queue.get_nowait())]
     assert [event.type for event in events] == ["ADDED", "DELETED"]
     assert events[1].object["metadata"]["resourceVersion"] == str(events[1].version)
 

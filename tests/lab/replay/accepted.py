@@ -53,6 +53,8 @@ UNLIMITED_NUMBERS: dict[str, Iterable[int]] = {
     "05a": range(3, 29),
     "05b": range(27, 113),
     "05c": range(4, 34),
+    "06a": range(2, 26), "06b": range(2, 30), "06c": range(2, 42), "07a": range(2, 100),
+    "07b": range(2, 76),
     "10": range(58, 96),
 }
 JSON_ONLY = "the lab answers JSON where a client would rather have protobuf but takes JSON too"
@@ -60,10 +62,14 @@ JSON_ONLY = "the lab answers JSON where a client would rather have protobuf but 
 NO_SCHEMAS = "the lab's OpenAPI documents hold the patch operations that clients look up, and no schemas"
 
 GO_STRUCTS = "the server quotes its own Go structs, all fields; the lab quotes the object as it stands in JSON, or leaves the quotation out"
+ITS_OWN_SH = "the recorded image has no /etc/passwd, so HOME was /, and its sh counts SHLVL; the lab runs the machine's sh"
+TOO_EARLY = "the recorded scheduler tried once more in the milliseconds between the volume's creation and its becoming Available"
+REAL_SLEEP = "the pod's command is a real process and sleeps two real seconds on TERM; its ten seconds of grace are over before that in a quick lab"
 NO_REPAIR = "the real allocators' repair loop had found its own address missing; the lab's allocators need no repair"
 LATER_CONTROLLERS = "nothing in the lab works on StatefulSets yet: they are kept as they are"
 
 ACCEPTED: list[Accepted] = [
+    accept("12", 84, r"content-type", JSON_ONLY),
     accept("02", 118, r"body\.(message|details\.causes\[.*\]\.message)", GO_STRUCTS, apart_from=r"\n@@ -113,7 \+113,7 @@.*"),
     accept("02", 142, r"body\.(message|details\.causes\[.*\]\.message)", GO_STRUCTS, apart_from=r"\{.*\}"),
     accept("02", (123, 124, 125), r"body\.items\[.*1abc.*\]", NO_REPAIR),
@@ -76,10 +82,14 @@ ACCEPTED: list[Accepted] = [
     accept("04", 84, r"body\.metadata\.remainingItemCount", EXTRA_CONFIG_MAP),
     accept("04", 144, r"watch\[types\]", EXTRA_CONFIG_MAP),
     *(accept(scenario, numbers, UNLIMITED_PLACES, UNLIMITED) for scenario, numbers in UNLIMITED_NUMBERS.items()),
+    accept("06b", 9, r"body", ITS_OWN_SH),
+    accept("06c", 3, r"watch\[Event Pod/db-0/.*/FailedScheduling/.*", TOO_EARLY),
+    accept("07b", 45, r"watch\[.*\]\.status\.containerStatuses\[main\]\.state\.terminated\.exitCode", REAL_SLEEP),
 ]
 
 # Places where the recording shows a passing state: asked in the middle of what controllers were doing, so another run shows another one.
 PASSING: list[Accepted] = [
+    accept("12", 79, r"status|header last-modified", "the real server wrote its index anew a while after the change; the lab does so at once"),
     accept("02", 79, r"status|body.*", "asked before the claim's protection was taken away"),
     accept("02", (123, 124, 125), r"body\.items\[.*pvc1.*\]\.(count|deprecatedCount)", "said again every 15 s until the claim was deleted"),
     accept("08", 24, r"body\.status\.conditions\[Namespace(Content|Finalizers)Remaining\]\..*", "asked 0.2 s before the deletion's next step"),
@@ -88,6 +98,7 @@ PASSING: list[Accepted] = [
     accept("10", (75,), r"body", "the request that this log tells of went through the proxy, which is left out"),
     accept("02", 129, r"body\.(status|metadata\.resourceVersion).*", "asked in the middle of a Pod's last second"),
     accept("02", 134, r"body\.(status|metadata\.(resourceVersion|annotations)).*", "asked before the controller had seen the Deployment"),
+    accept("06b", 25, r"body\.items\[.*\]\.(status\..*|metadata\.generation)", "asked within milliseconds of the sets' delete, before anybody had come"),
     accept("05c", 21, r"status|body\..*", "asked within milliseconds of the delete, before the garbage collector had come"),
     accept("03", (87, 105), r"(body\.status|managedFields\.kube-controller-manager Update status)\..*", "asked in the middle of a rollout"),
     accept("03", (87, 105), r"body\.metadata\.resourceVersion", "asked in the middle of a rollout"),

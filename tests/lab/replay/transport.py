@@ -87,7 +87,9 @@ class Transport:
         if record.is_watch and not any(event["type"] == "BOOKMARK" for event in record.events):
             # How long an idle watch stays open is real time; nobody learns anything from waiting for it.
             seconds = str(max(1, math.ceil(record.duration_ms / 1000 / self.speed)))
-            limit = "600" if record.ended_by == "client" else seconds
+            asked = re.search(r"timeoutSeconds=(\d+)", path)
+            early = asked is not None and record.duration_ms < int(asked[1]) * 900  # not its time-out: its kind has gone
+            limit = "600" if record.ended_by == "client" or early else seconds
             path = re.sub(r"timeoutSeconds=(\d+)", f"timeoutSeconds={limit}", path)
         return path
 
