@@ -8,32 +8,41 @@ from typing import Any
 from lab.clock import Clock
 from lab.cluster import Cluster
 from lab.faults import Faults
-from lab.outside.cloudflare import ADMIN_TOKEN as CLOUDFLARE_TOKEN
-from lab.outside.cloudflare import Cloudflare
+from lab.outside import cloudflare, google, slack
+from lab.outside.compute import Compute
+from lab.outside.disks import Disks
+from lab.outside.fleet import Fleet
+from lab.outside.gke import Gke
 from lab.outside.service import Service
-from lab.outside.slack import ADMIN_TOKEN as SLACK_TOKEN
-from lab.outside.slack import Slack
 from lab.serving import Lifetime
+
+TOKENS = {"cloudflare": cloudflare.ADMIN_TOKEN, "slack": slack.ADMIN_TOKEN, "google": google.ADMIN_TOKEN}
 
 
 class Outside:
     """The services, by name."""
 
     def __init__(self, clock: Clock, faults: Faults) -> None:
-        self.services: dict[str, Service] = {service.place: service for service in (Cloudflare(clock, faults), Slack(clock, faults))}
-        self.tokens = {"cloudflare": CLOUDFLARE_TOKEN, "slack": SLACK_TOKEN}
+        accounts, disks = google.Accounts(), Disks(clock)
+        self._fleet = Fleet(clock, faults, accounts, disks)
+        made: tuple[Service, ...] = (
+            cloudflare.Cloudflare(clock, faults), slack.Slack(clock, faults), Gke(clock, faults, accounts, self._fleet),
+            Compute(clock, faults, accounts, disks),
+        )  # fmt: skip
+        self.services = {service.place: service for service in made}
 
     async def start(self, life: Lifetime, state: Path) -> None:
-        """Serve all of them."""
-        del state
+        """Serve all of them. `state`: where what they make may have files."""
+        self._fleet.state = state / "gke"
+        life.at_end(self._fleet.stop)
         for name, service in self.services.items():
             service.url = await life.listen(await life.run_app(service.app()), name)
 
     def clusters(self) -> list[Cluster]:
         """Kubernetes clusters that have been made outside."""
-        return []
+        return [cluster.cluster for cluster in self._fleet.clusters.values()]
 
     def addresses(self) -> dict[str, Any]:
         """What clients are told; empty before anything is served."""
         found: dict[str, Any] = {name: service.base_url for name, service in self.services.items() if service.url}
-        return {**found, "tokens": self.tokens} if found else {}
+        return {**found, "tokens": TOKENS} if found else {}
