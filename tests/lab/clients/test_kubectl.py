@@ -1,0 +1,99 @@
+"""Unmodified kubectl: the recorded commands again, each against what it printed on the real cluster."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.clients.binaries import binary
+from tests.lab.clients.recorded import Command, commands
+from tests.lab.clients.series import Runner, Series
+from tests.lab.clients.texts import different_lines, lines, plain
+
+SCENARIOS = ("14a", "14b")
+DELETE_ONE = "kubectl delete --wait=false -n kc $(kubectl get pods -n kc -o name | head -n 1)"
+
+
+def _left_out(command: Command) -> bool:
+    return command.argv[1] == "exec"
+
+
+def _quicker(argv: list[str]) -> list[str]:
+    """Waits that end in a time-out need not take as long as they were recorded."""
+    shorter = {"--timeout=4s": "--timeout=1s", "--timeout=2s": "--timeout=1s", "--request-timeout=5s": "--request-timeout=2s"}
+    return [shorter.get(word, word).replace("--request-timeout=2s", "--request-timeout=1s") for word in argv]
+
+
+@pytest.fixture(scope="module")
+def kubectl() -> Iterator[Series]:
+    """All commands, running."""
+    series = Series(
+        "kubectl",
+        SCENARIOS,
+        {"kubectl": binary("kubectl")},
+        changed=_quicker,
+        left_out=_left_out,
+        meanwhile={"kubectl get pods -w -n kc (a Pod is deleted meanwhile)": ["sh", "-c", DELETE_ONE]},
+        namespace="kc",
+    )
+    runner = Runner([series])
+    yield series
+    runner.thread.join(timeout=60)
+
+
+COMMANDS = [command for scenario in SCENARIOS for command in commands(scenario) if not _left_out(command)]
+PASSING = (
+    [f"{n} old replicas are pending termination" for n in range(1, 4)]
+    + [f"{n} of {of} updated replicas are available" for of in (2, 3) for n in range(of)]
+    + [f"{n} out of {of} new replicas have been updated" for of in (2, 3) for n in range(of)]
+)
+COUNTED = re.compile(r"\(x\d+ over <age>\) |\(combined from similar events\): |from \d to \d$")
+# What one version of kubectl says and another does not.
+VERSIONS = re.compile(
+    r" \(Client\.Timeout or context cancellation while reading body\)|\((Unauthorized|the server has asked for the client to provide credentials)\)"
+)
+# What a real cluster of one vendor had, and the account that the recording was made with.
+THEIRS = re.compile(r"^(probe-\S+ Terminating .*|kube-system apiserver-.*| ?\[/\.well-known(/\*)?\] \[\] \[get\]|UID admin)$\n?", re.MULTILINE)
+
+
+def _recorded(text: str) -> str:
+    return THEIRS.sub("", plain(text)).replace("Username admin", "Username lab-admin")
+
+
+def _states(step: str) -> set[str]:
+    """What may be seen of any rollout."""
+    return set() if "1s" in step else {f'Waiting for deployment "web" rollout to finish: {text}...' for text in PASSING}
+
+
+def _same_output(command: Command, recorded: str, lab: str) -> None:
+    step = command.step
+    if "create token" in step:
+        assert len(lab.split(".")) == 3
+    elif "--raw /api" in step:
+        old, new = json.loads(recorded), json.loads(lab)
+        assert (old["data"], old["metadata"].keys()) == (new["data"], new["metadata"].keys())
+    elif "rollout status" in step:  # on the way as many states as there is time to see
+        assert different_lines(lab) <= different_lines(recorded) | _states(step)
+        assert plain(lab).splitlines()[-1:] == plain(recorded).splitlines()[-1:]
+    elif "get pods -w" in step:
+        assert different_lines(lab) >= different_lines(recorded)
+    elif "events" in step:  # how often something happened is a matter of time
+        assert {COUNTED.sub("", line) for line in different_lines(lab)} >= {COUNTED.sub("", line) for line in different_lines(recorded)}
+    elif " get " in step or " describe " in step:
+        assert lines(lab) == sorted(_recorded(recorded).splitlines())
+    else:
+        assert plain(lab) == _recorded(recorded)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_kubectl_prints_what_it_printed_on_the_real_cluster(command: Command, kubectl: Series) -> None:
+    result = kubectl.results[command].result(timeout=120)
+    assert result.exit == command.exit, result.stderr
+    recorded, whole, _ = command.stdout.partition("\n<…")
+    if whole:  # the recording stops in the middle of a line
+        recorded = recorded.rpartition("\n")[0]
+    _same_output(command, recorded, result.stdout if "events" in command.step or not whole else result.stdout[: len(recorded)])
+    assert VERSIONS.sub("", plain(result.stderr)) == VERSIONS.sub("", plain(command.stderr))
