@@ -21,6 +21,13 @@ _IMAGE = re.compile(
 )
 
 
+def _say_bounds(field: dict[str, Any]) -> None:
+    """JSON schema's words for bounds that stand outside the type, where pydantic puts its own."""
+    for ours, theirs in (("ge", "minimum"), ("le", "maximum")):
+        if ours in field:
+            field[theirs] = field.pop(ours)
+
+
 def flatten_optionals(schema: dict[str, Any]) -> None:
     """Show `X | None` as X that may be left empty: a form then offers a plain field instead of a choice between X and null."""
     for name, shown in schema.get("properties", {}).items():
@@ -30,9 +37,10 @@ def flatten_optionals(schema: dict[str, Any]) -> None:
             kind = next(k for k in kinds if k != {"type": "null"})
             rest = {key: value for key, value in field.items() if key != "anyOf" and not (key == "default" and value is None)}
             field = {**kind, **rest}
-        for ours, theirs in (("ge", "minimum"), ("le", "maximum")):
-            if ours in field:  # pydantic's own word for a bound that stands outside the type
-                field[theirs] = field.pop(ours)
+        _say_bounds(field)
+        if isinstance(field.get("items"), dict):
+            field["items"] = dict(field["items"])
+            _say_bounds(field["items"])
         if isinstance(field.get("default"), dict):
             field["default"] = {key: value for key, value in field["default"].items() if value is not None}
         schema["properties"][name] = field

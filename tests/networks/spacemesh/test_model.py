@@ -301,9 +301,10 @@ def test_the_form_offers_every_field_with_title_and_help() -> None:
             assert not set("<>") & set(help_text + title_of(shown, schema)), f"{name}.{field}: the form would take <…> for a tag and show nothing"
             assert title_of(shown, schema), (name, field)
             assert "anyOf" not in shown, f"{name}.{field} would be a choice between a value and null"
-            if shown.get("type") == "integer":
-                assert "minimum" in shown, f"{name}.{field} has no lower bound"
-                assert "maximum" in shown, f"{name}.{field} has no upper bound"
+            number = shown.get("items", shown)
+            if number.get("type") == "integer":
+                assert "minimum" in number, f"{name}.{field} has no lower bound"
+                assert "maximum" in number, f"{name}.{field} has no upper bound"
 
 
 def test_help_tells_what_an_empty_setting_becomes() -> None:
