@@ -21,6 +21,7 @@ _HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "content-length",
     "content-encoding",
 }  # fmt: skip
+_NOT_ADDED = ("User-Agent", "Accept", "Content-Type")
 _OURS = {"host", "authorization", "accept-encoding"}
 _LONGEST = 60.0  # real seconds without a sign of life
 
@@ -32,14 +33,15 @@ async def pass_on(registry: Registry, kind: Kind, call: Call) -> web.StreamRespo
         where = call.request.rel_url.raw_path + "/"
         return web.Response(status=301, headers={"Location": where + (f"?{call.request.query_string}" if call.request.query_string else "")})
     scheme, host, port = _target(registry, kind, call)
+    connector = aiohttp.TCPConnector(local_addr=_own_address(registry), ssl=False)
     url = URL(f"{scheme}://{host}:{port}{path}", encoded=True)
     headers = CIMultiDict((name, value) for name, value in call.request.headers.items() if name.lower() not in _HOP | _OURS)
     headers["X-Forwarded-Uri"] = call.request.rel_url.raw_path
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_LONGEST)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, auto_decompress=False, skip_auto_headers=("User-Agent", "Accept", "Content-Type")) as session,
-            session.request(call.method, url, headers=headers, data=call.body or None, allow_redirects=False, ssl=False) as answer,
+            aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False, skip_auto_headers=_NOT_ADDED) as session,
+            session.request(call.method, url, headers=headers, data=call.body or None, allow_redirects=False) as answer,
         ):
             response = web.StreamResponse(status=answer.status, reason=answer.reason)
             for name, value in answer.headers.items():
@@ -74,6 +76,13 @@ def _target(registry: Registry, kind: Kind, call: Call) -> tuple[str, str, str]:
     if not address:
         raise ApiError(400, f"address not allowed: pod {name} has no address", "BadRequest")
     return scheme, address, _pod_port(obj, port)
+
+
+def _own_address(registry: Registry) -> tuple[str, int] | None:
+    """Where the request comes from, as its receiver sees it: the first node, which is where an API server stands."""
+    nodes = registry.list(NODE)
+    addresses = [one["address"] for node in nodes[:1] for one in (node.get("status") or {}).get("addresses") or () if one["type"] == "InternalIP"]
+    return (addresses[0], 0) if addresses else None
 
 
 def _pod_port(pod: Obj, port: str) -> str:

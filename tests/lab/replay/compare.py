@@ -23,6 +23,7 @@ FREE_TEXTS = (
     (re.compile(r"(\?|&)hash=[0-9A-F]+"), r"\1hash=*"),
     (re.compile(r"^127\.0\.0\.1:\d+$"), "(the API's own address)"),
     (re.compile(r"containerd://[0-9a-f]{64}"), "containerd://*"),
+    (re.compile(r"\[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\]"), "[<date>]"),  # of a web server's log
     (re.compile(r"run at [\d.]+ [\d.]+"), "run at *"),  # /proc/uptime
     (re.compile(r"too old resource version: (\d+) \(\d+\)"), r"too old resource version: \1 (*)"),
     (re.compile(r"(Too large resource version: \d+, current: )\d+"), r"\1*"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from tests.lab.replay import conversations
 from tests.lab.replay.accepted import ACCEPTED, passing
 from tests.lab.replay.bindings import RECORDED_API_PORT, Bindings
 from tests.lab.replay.compare import MISSING, Difference, canonical, differences, parsed
@@ -26,12 +26,6 @@ ON_THE_MOVE = ("Deployment", "ReplicaSet", "StatefulSet", "Pod", "Scale", "PodDi
 AT_ONCE_MS = 60  # events of a watch this soon are what was there when it began
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("", 0))
-        return int(listener.getsockname()[1])
-
-
 def _state(event: dict[str, Any], bindings: Bindings | None) -> Json:
     return GONE if event["type"] == "DELETED" else canonical(outline(event["object"]), bindings)
 
@@ -47,8 +41,6 @@ class Replay:
         self.transport = transport
         self.bindings = Bindings()
         self.bindings.ports[RECORDED_API_PORT] = int(transport.url.rpartition(":")[2])
-        # Processes of the lab's containers share this machine's ports: 8080 may be taken.
-        self.bindings.words["8080"] = str(_free_port())
         self.streams: list[Stream] = []
         self.given_up: set[tuple[int, str, int]] = set()  # states that the lab did not reach in time
         self.found: list[Difference] = []
@@ -143,7 +135,7 @@ class Replay:
             stream.outlines.append(_state(event, None))
         at = {id(event): number for number, event in enumerate(stream.events)}
         for old, new in partners(recorded, stream.events, self.bindings):
-            if old is None or old[-1]["object"].get("kind") == "Event":
+            if old is None or old[-1]["object"].get("kind") in ("Event", "Node"):  # nodes report again and again
                 continue
             state = str(old[-1]["object"]["metadata"].get("uid")), len(old)
             if state in stream.reached:
@@ -209,7 +201,8 @@ class Replay:
         yield from self._header_places(record, answer, bindings)
         if record.method == "HEAD" or str(record.answer).startswith(("<JSON", "<protobuf")):
             return
-        recorded, lab = parsed(record.answer, record.content_type), parsed(answer.body, answer.content_type)
+        said = conversations.recorded(record) if record.status == 101 else record.answer
+        recorded, lab = parsed(said, record.content_type), parsed(answer.body, answer.content_type)
         bindings.learn(recorded, lab)
         strict = not self.watched
         one, other = canonical(recorded, bindings, versions=strict), canonical(lab, None, versions=strict)

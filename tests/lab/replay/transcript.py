@@ -14,8 +14,8 @@ Json = Any
 FOLDER = Path(__file__).parents[2] / "data" / "recordings" / "kubernetes"
 STRIPPED = "<stripped>"
 
-# What exec, attach, port-forward, proxy and cp send is a later part of the lab; those lines are left out.
-LEFT_OUT = re.compile(r"/(exec|attach|portforward|proxy)(/|\?|$)")
+# Tunnelled frames are recorded in part only: what kubectl sends is tried with kubectl itself.
+TUNNELLED = "SPDY/3.1+portforward.k8s.io"
 
 # Bodies that the recording could not keep: a doubled key is lost in JSON, and managedFields were cut out.
 RESTORED: dict[tuple[str, int], str] = {
@@ -88,13 +88,17 @@ def load(scenario: str) -> tuple[Record, ...]:
     lines = _read(path)
     answers = {line["n"]: line.get("response_body") for line in lines}
     samples = _managed_fields(path.name.removesuffix(".jsonl.gz"))
-    return tuple(_record(scenario, line, answers, samples) for line in lines if not LEFT_OUT.search(line["path"]))
+    return tuple(_record(scenario, line, answers, samples) for line in lines if not _left_out(line))
 
 
 def left_out(scenario: str) -> int:
     """How many requests of the file are not replayed."""
     (path,) = FOLDER.glob(f"{scenario}-*.jsonl.gz")
-    return sum(1 for line in _read(path) if LEFT_OUT.search(line["path"]))
+    return sum(1 for line in _read(path) if _left_out(line))
+
+
+def _left_out(line: dict[str, Any]) -> bool:
+    return (line.get("request_headers") or {}).get("Sec-WebSocket-Protocol") == TUNNELLED
 
 
 @cache

@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from tests.lab.replay.bindings import Bindings
+from tests.lab.replay.conversations import converse
 from tests.lab.replay.transcript import Record
 
 Json = Any
@@ -74,6 +75,8 @@ class Transport:
             headers["User-Agent"] = USER_AGENTS[record.client]
         if token := self.tokens.get(record.account):
             headers["Authorization"] = f"Bearer {token}"
+        if "Upgrade" in headers:
+            headers |= {"Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
         data = None
         if isinstance(record.body, str):
             data = record.body.encode()
@@ -95,6 +98,8 @@ class Transport:
 
     async def send(self, record: Record, bindings: Bindings) -> Answer:
         """One request, one whole answer."""
+        if record.status == 101:
+            return await self._converse(record, bindings)
         async with self.session.request(**self._arguments(record, bindings)) as response:
             body: Json = await response.text(errors="replace")
             kind = response.headers.get("Content-Type")
@@ -106,6 +111,12 @@ class Transport:
                 values = response.headers.getall(name)
                 headers[name.lower()] = values[0] if len(values) == 1 else values
             return Answer(response.status, kind, headers, body)
+
+    async def _converse(self, record: Record, bindings: Bindings) -> Answer:
+        try:
+            return Answer(101, record.content_type, {}, await converse(self.session, record, self._arguments(record, bindings), bindings))
+        except aiohttp.WSServerHandshakeError as error:
+            return Answer(error.status, None, {}, error.message)
 
     async def get(self, path: str) -> Json:
         """A plain question of the replay's own."""
