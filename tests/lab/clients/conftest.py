@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from kubernetes import client, config
 
+from tests.lab.clients.running import running  # noqa: F401 - a fixture
 from tests.lab.labs import RunningLab, running_lab
 
 SPEED = 10

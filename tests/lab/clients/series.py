@@ -112,10 +112,14 @@ class Surroundings:
 
     async def _execute(self, argv: list[str], account: str, stdin: str | None) -> Result:
         words = self.series.changed([str(self.series.binaries.get(argv[0], argv[0])), *argv[1:]])
+        folders = [str(path.parent) for path in self.series.binaries.values()]
         environment = {
-            "PATH": os.pathsep.join([*(str(path.parent) for path in self.series.binaries.values()), os.environ["PATH"]]), "HOME": str(self.home), "KUBECONFIG": str(self.home / (account or "config")),
-            "KUBE_EDITOR": str(self.home / "editor"), "TZ": "UTC",
-        }  # fmt: skip
+            "PATH": os.pathsep.join([*folders, os.environ["PATH"]]),
+            "HOME": str(self.home),
+            "KUBECONFIG": str(self.home / (account or "config")),
+            "KUBE_EDITOR": str(self.home / "editor"),
+            "TZ": "UTC",
+        }
         child = await asyncio.create_subprocess_exec(
             *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment, cwd=self.home
         )

@@ -6,6 +6,7 @@ import re
 
 MADE_UP = "bcdfghjklmnpqrstvwxz2456789"
 PATTERNS = (
+    (r"(LIVE|MERGED)-\d+", r"\1-<number>"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?[+]0000)?( UTC)?Z?", "<time>"),
     (r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +(\d+ \w{3}|\w{3} +\d+) (\d{4} )?\d\d:\d\d:\d\d( [+]\d{4}| \d{4})?", "<time>"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uid>"),
@@ -14,7 +15,6 @@ PATTERNS = (
     (rf"-[{MADE_UP}]{{7,10}}-[{MADE_UP}]{{5}}\b", "-<hash>-<id>"),
     (rf"([-=\"])[{MADE_UP}]{{7,10}}\b", r"\1<hash>"),
     (rf"-[{MADE_UP}]{{5}}\b", "-<id>"),
-    (r"(LIVE|MERGED)-\d+", r"\1-<number>"),
     (r'"?resourceVersion"?: "?\d+"?', "resourceVersion: <number>"),
     (r"^[EIW]\d{4} .*\n", ""),  # the client's own log
     (r"\b(\d+(\.\d+)?(ms|[smhd]))+( ago)?(?=\s|$|\))", "<age>"),
