@@ -8,7 +8,7 @@ from typing import Any
 from lab.clock import Clock
 from lab.cluster import Cluster
 from lab.faults import Faults
-from lab.outside import cloudflare, google, slack
+from lab.outside import cloudflare, github, google, slack
 from lab.outside.compute import Compute
 from lab.outside.disks import Disks
 from lab.outside.fleet import Fleet
@@ -16,7 +16,7 @@ from lab.outside.gke import Gke
 from lab.outside.service import Service
 from lab.serving import Lifetime
 
-TOKENS = {"cloudflare": cloudflare.ADMIN_TOKEN, "slack": slack.ADMIN_TOKEN, "google": google.ADMIN_TOKEN}
+TOKENS = {"cloudflare": cloudflare.ADMIN_TOKEN, "slack": slack.ADMIN_TOKEN, "github": github.ADMIN_TOKEN, "google": google.ADMIN_TOKEN}
 
 
 class Outside:
@@ -26,8 +26,8 @@ class Outside:
         accounts, disks = google.Accounts(), Disks(clock)
         self._fleet = Fleet(clock, faults, accounts, disks)
         made: tuple[Service, ...] = (
-            cloudflare.Cloudflare(clock, faults), slack.Slack(clock, faults), Gke(clock, faults, accounts, self._fleet),
-            Compute(clock, faults, accounts, disks),
+            cloudflare.Cloudflare(clock, faults), slack.Slack(clock, faults), github.Github(clock, faults),
+            Gke(clock, faults, accounts, self._fleet), Compute(clock, faults, accounts, disks),
         )  # fmt: skip
         self.services = {service.place: service for service in made}
 
