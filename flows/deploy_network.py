@@ -39,12 +39,13 @@ async def deploy_network(
     Args:
         network: What to deploy.
         cluster: Name of the Cluster block to deploy to.
-        data_bucket: Name of the Bucket block to publish the node configuration to. Empty: it is not published.
+        data_bucket: Name of the Bucket block to publish the node configuration to. Empty: it is not published. What is there and is not the
+            network's own is never overwritten.
         plan_only: Show what would be made, and make nothing.
         ready_within_minutes: How long a group of pods (the PoETs, the bootnodes, a batch of miners) may take to become ready.
     """
     async with connected(cluster) as k8s:
-        checked = await check_before_spending(k8s, network, flow_run.id or "by-hand")
+        checked = await check_before_spending(k8s, network, flow_run.id or "by-hand", data_bucket)
         if plan_only:
             return await show_plan(checked.plan)
         site = await ensure_site(k8s, network, checked, ready_within_minutes * 60)

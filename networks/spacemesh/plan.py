@@ -19,7 +19,7 @@ from typing import Any
 
 from networks.errors import Permanent, Problem, SpecError
 from networks.labels import Ownership
-from networks.spacemesh import addresses, genesis, manifests, miner, node_config, nodes, poet, room
+from networks.spacemesh import addresses, genesis, manifests, miner, node_config, nodes, poet, publication, room
 from networks.spacemesh.coinbase import CoinbaseKey
 from networks.spacemesh.corrections import Difference, decide
 from networks.spacemesh.manifests import Manifest, Part
@@ -212,7 +212,7 @@ class NetworkPlan:
     @property
     def published_name(self) -> str:
         """The object in the data bucket that the configuration is published as."""
-        return f"{self.name}-archive/config.json"
+        return publication.object_name(self.name)
 
     def genesis_missed(self, now: datetime, missing: int, took: timedelta | None = None) -> Permanent | None:
         """The error to end with when genesis has come and `missing` miners were not up by then; None as long as nothing is lost.

@@ -2,6 +2,7 @@
 
 - `node`, `messages`, `poet`: its software, over gRPC and REST.
 - `checks`: look before anything is spent, and make the plan.
+- `bucket`: the network's place in a data bucket.
 - `site`: what the stages of one deployment share.
 - `miners`, `poets`, `publishing`, `completing`: the stages, each a task.
 - `recording`: writes to the network's record.

@@ -23,6 +23,7 @@ from tasks.kubernetes.nodes import worker_nodes
 from tasks.kubernetes.rollout import rolled_out
 from tasks.reporting import logger
 from tasks.retrying import worth_retrying
+from tasks.spacemesh.bucket import check_data_bucket
 
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
@@ -39,14 +40,14 @@ class Checked:
 
 @task(
     name="check before spending",
-    description="Look at the cluster, the namespace and the node configuration, and plan the network. Changes nothing.",
+    description="Look at the cluster, the namespace, the data bucket and the node configuration, and plan the network. Changes nothing.",
     retries=1,
     retry_delay_seconds=2,
     retry_condition_fn=worth_retrying,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def check_before_spending(k8s: Connection, network: SpacemeshNetwork, run_id: str) -> Checked:
+async def check_before_spending(k8s: Connection, network: SpacemeshNetwork, run_id: str, data_bucket: str | None = None) -> Checked:
     """The plan. SpecError or Permanent, with what to do, when it cannot be carried out."""
     settings = resolve(network)
     config = await fetch_node_config(network.node_config)
@@ -59,6 +60,8 @@ async def check_before_spending(k8s: Connection, network: SpacemeshNetwork, run_
     begun = await miners_begun(k8s, settings) if record else {}
     up = frozenset(name for name, deployment in begun.items() if rolled_out(deployment))
     plan = make_plan(network, Facts(now=datetime.now(UTC), run_id=run_id, nodes=nodes, record=record, node_config=config, up=up))
+    if data_bucket:
+        await check_data_bucket(data_bucket, plan.owner)
     for warning in plan.warnings:
         logger().warning(warning)
     stay = {} if plan.restarts_miners else begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prefect import task
@@ -10,6 +11,8 @@ from pydantic import BaseModel, Field
 
 from networks import labels
 from networks.errors import Permanent
+from networks.spacemesh import publication
+from networks.spacemesh.record import RECORD_NAME
 from tasks.kubernetes.connection import Connection
 from tasks.kubernetes.deleting import (
     Contents,
@@ -20,29 +23,42 @@ from tasks.kubernetes.deleting import (
     wait_until_objects_gone,
 )
 from tasks.kubernetes.errors import NotThere
-from tasks.kubernetes.kinds import NAMESPACE, Obj
+from tasks.kubernetes.kinds import CONFIG_MAP, NAMESPACE, Obj
 from tasks.reporting import logger, show_table
 from tasks.retrying import worth_retrying
+from tasks.spacemesh.bucket import InBucket
 
 
 class DeletionReport(BaseModel):
-    """What became of a network. `deleted`: its objects, counted by kind; `remains`: what is still there, each with why."""
+    """What became of a network.
+
+    `deleted`: its objects, counted by kind; `published`: what was removed from data buckets; `remains`: what is still there, each with why.
+    """
 
     network: str
     namespace: str = ""
     planned_only: bool = False
     deleted: dict[str, int] = Field(default_factory=dict)
     namespace_gone: bool = False
+    published: list[str] = Field(default_factory=list)
     remains: list[str] = Field(default_factory=list)
 
     def as_text(self) -> str:
         """For people."""
-        if not self.namespace:
-            return f"{self.network}: there is no such network; nothing to delete"
         word = "would delete" if self.planned_only else "deleted"
-        what = ", ".join(f"{count} {kind}" for kind, count in sorted(self.deleted.items())) or "nothing"
-        lines = [f"{self.network}: {word} {what} in namespace {self.namespace}{' and the namespace itself' if self.namespace_gone else ''}"]
-        return "\n".join([*lines, *(f"  remains: {one}" for one in self.remains)])
+        if self.namespace:
+            what = ", ".join(f"{count} {kind}" for kind, count in sorted(self.deleted.items())) or "nothing"
+            first = f"{self.network}: {word} {what} in namespace {self.namespace}{' and the namespace itself' if self.namespace_gone else ''}"
+        elif self.published or self.remains:
+            first = f"{self.network}: there is no such network on the cluster"
+        else:
+            first = f"{self.network}: there is no such network; nothing to delete"
+        return "\n".join([first, *(f"  {word} {url}" for url in self.published), *(f"  remains: {one}" for one in self.remains)])
+
+    def with_published(self, objects: Sequence[InBucket]) -> DeletionReport:
+        """The same with what became, or would become, of the network's objects in data buckets."""
+        gone, stay = [one.url for one in objects if not one.stays], [str(one) for one in objects if one.stays]
+        return self.model_copy(update={"published": gone, "remains": [*self.remains, *stay]})
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,17 @@ class Found:
     def going(self) -> bool:
         """Whether its deletion was asked for already."""
         return bool(self.namespace["metadata"].get("deletionTimestamp"))
+
+    @property
+    def run(self) -> str | None:
+        """The run that made the network."""
+        return (self.namespace["metadata"].get("labels") or {}).get(labels.RUN)
+
+    @property
+    def noted_buckets(self) -> tuple[str, ...]:
+        """The Bucket blocks that the network's record names; none in records of old."""
+        records = [one.obj["metadata"] for one in self.contents.ours if (one.kind, one.obj["metadata"]["name"]) == (CONFIG_MAP, RECORD_NAME)]
+        return tuple(name for meta in records for name in publication.noted_buckets(meta.get("annotations")))
 
     def by_kind(self) -> dict[str, int]:
         """How many objects of each kind are the network's."""
@@ -140,13 +167,16 @@ async def report_deletion(report: DeletionReport) -> DeletionReport:
     """The report, shown."""
     logger().info(report.as_text())
     rows = [{"what": kind, "how many": str(count)} for kind, count in report.deleted.items()]
+    rows += [{"what": url, "how many": "1"} for url in report.published]
     rows += [{"what": f"remains: {one}", "how many": ""} for one in report.remains]
     await show_table(f"{report.network}-deleted", rows, report.as_text().splitlines()[0])
     return report
 
 
-def planned_deletion(network: str, found: Found) -> DeletionReport:
+def planned_deletion(network: str, found: Found | None) -> DeletionReport:
     """What would be deleted."""
+    if found is None:
+        return DeletionReport(network=network, planned_only=True)
     why_kept = found.contents.keeps_namespace()
     return DeletionReport(
         network=network,

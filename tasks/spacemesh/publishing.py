@@ -7,12 +7,18 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from networks.spacemesh import publication
+from networks.spacemesh.record import RECORD_NAME
 from networks.spacemesh.report import Changes, MinerRow, NetworkReport, PoetRow
+from tasks.kubernetes.ensure import Outcome
+from tasks.kubernetes.kinds import CONFIG_MAP
 from tasks.reporting import show_link, show_table
-from tasks.retrying import worth_retrying
+from tasks.retrying import retry_transient, worth_retrying
 from tasks.spacemesh.poet import Activation
 from tasks.spacemesh.site import RunningMiner, RunningPoet, Site
 from tasks.storage import Published, load_bucket, publish_json
+
+_PATIENCE = 20.0  # seconds
 
 
 @task(
@@ -33,9 +39,26 @@ async def publish_config(site: Site, bucket: str | None, poets: Sequence[Running
     addresses = {miner.plan.name: miner.p2p_address for miner in miners}
     seeds = tuple(addresses[miner.name] for miner in (site.plan.bootnodes or site.plan.bootstrap))
     document = site.plan.published_config(poets[0].address, seeds)
-    published = await publish_json(block, site.plan.published_name, document)
+    await _note_bucket(site, bucket)
+    published = await publish_json(block, site.plan.published_name, document, site.plan.owner)
     site.log(f"node configuration {published.outcome.value}: {published.url} (generation {published.generation})")
     return published
+
+
+async def _note_bucket(site: Site, name: str) -> None:
+    """Write down in the network's record where it is published, before it is: so that delete-network finds it by itself."""
+
+    async def attempt() -> None:
+        current = await site.k8s.get(CONFIG_MAP, site.plan.namespace, RECORD_NAME)
+        meta = current["metadata"]
+        known = publication.noted_buckets(meta.get("annotations"))
+        if name in known:
+            return
+        changes = {"metadata": {"resourceVersion": meta["resourceVersion"], "annotations": publication.note([*known, name])}}
+        after = await site.k8s.merge(CONFIG_MAP, site.plan.namespace, RECORD_NAME, changes)
+        site.tally.note(after, Outcome.CHANGED)
+
+    await retry_transient(attempt, patience=_PATIENCE)
 
 
 @task(

@@ -55,6 +55,7 @@ async def test_life(target: Target, network: str) -> None:
     gone = await delete_network(network)
     assert gone.namespace_gone
     assert gone.deleted["Deployment"] == 6
+    assert gone.published == ([made.published] if target.lab else [])
     assert not target.has_namespace(network)
     twice = await delete_network(network)
     assert "nothing to delete" in twice.as_text()
