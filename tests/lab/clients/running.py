@@ -17,6 +17,11 @@ CHART = Path(__file__).parents[2] / "data" / "charts" / "demo"
 KUBECTL = ("14a", "14b")
 HELMS = {"helm3": "11a", "helm4": "11c"}
 DELETE_ONE = "kubectl delete --wait=false -n kc $(kubectl get pods -n kc -o name | head -n 1)"
+# Pods are labeled when no rollout takes them away meanwhile: that the recording went well was luck.
+LABELED = "kubectl label pods -l app=web extra=1 -n kc"
+SETTLED = (
+    "kubectl rollout status deploy/web -n kc --timeout=30s; until [ $(kubectl get pods -n kc -l app=web -o name | wc -l) = 3 ]; do sleep 0.1; done"
+)
 SCALED = "helm4 upgrade web ./chart -n rel-helm4 --reuse-values --set message=sixth --server-side=true --wait --timeout 60s"
 KINDS = (
     "api/v1/{}/secrets",
@@ -51,7 +56,8 @@ def _series(name: str) -> Series:
     kubectl = binary("kubectl")
     if name == "kubectl":
         meanwhile = {"kubectl get pods -w -n kc (a Pod is deleted meanwhile)": ["sh", "-c", DELETE_ONE]}
-        return Series(name, KUBECTL, {name: kubectl}, changed=_here, left_out=needs_exec, meanwhile=meanwhile, namespace="kc")
+        before = {LABELED: ["sh", "-c", SETTLED]}
+        return Series(name, KUBECTL, {name: kubectl}, _here, needs_exec, before, meanwhile, namespace="kc")
     scale = ["kubectl", "scale", "deploy", "web", "-n", "rel-helm4", "--replicas=3"]  # by somebody else, not in the recording
     binaries = {name: binary(name), "kubectl": kubectl}
     return Series(name, (HELMS[name],), binaries, changed=_here, before={SCALED: scale}, collections=collections(name))
