@@ -211,7 +211,8 @@ class Cloudflare(Service):
     async def _batch(self, request: web.Request) -> web.Response:
         records = self._zone(request, "dns:edit").records
         wish = await _body(request)
-        if any(not isinstance(one, dict) for key in ("deletes", "patches", "puts", "posts") for one in wish.get(key) or ()):
+        parts = [wish.get(key) or [] for key in ("deletes", "patches", "puts", "posts")]
+        if any(not isinstance(part, list) or any(not isinstance(one, dict) for one in part) for part in parts):
             return _errors(400, 9207, "Failed to parse DNS record batch")
         return _answer(records.batch(wish))
 

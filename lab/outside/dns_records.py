@@ -102,7 +102,7 @@ class Records:
 
     def _checked(self, given: Obj) -> Obj:
         kind = given.get("type")
-        if kind not in TYPES:
+        if not isinstance(kind, str) or kind not in TYPES:
             raise RecordError(9000, "DNS record type is invalid." if kind else "DNS record type is required.")
         name = self._full_name(given.get("name"))
         content = given.get("content")
@@ -113,11 +113,14 @@ class Records:
             raise RecordError(9004, "This record type cannot be proxied.")
         if isinstance(ttl, bool) or not isinstance(ttl, int | float) or (ttl != 1 and not 60 <= ttl <= 86400):
             raise RecordError(9021, "Invalid TTL. Must be between 60 and 86,400 seconds, or 1 for Automatic.")
-        if tags := given.get("tags") or []:
+        tags, comment = given.get("tags") or [], given.get("comment")
+        if not isinstance(tags, list) or not isinstance(comment, str | None) or not isinstance(proxied, bool | None):
+            raise RecordError(9207, "Request body is invalid.")
+        if tags:
             raise RecordError(9300, f"DNS record has {len(tags)} tags, exceeding the quota of 0.")
-        record = {
+        record: Obj = {
             "name": name, "type": kind, "content": _content(kind, content.strip()), "proxiable": kind in PROXIED_TYPES, "proxied": bool(proxied),
-            "ttl": 1 if proxied else int(ttl), "settings": given.get("settings") or {}, "meta": {}, "comment": given.get("comment") or None,
+            "ttl": 1 if proxied else int(ttl), "settings": given.get("settings") or {}, "meta": {}, "comment": comment or None,
             "tags": [],
         }  # fmt: skip
         return record | {key: given[key] for key in ("priority", "data") if key in given}

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from lab.clock import Clock
 from lab.faults import Faults
+from lab.outside import google_json
 from lab.outside.fleet import Fleet, Operation
 from lab.outside.gke_cluster import GKE_VERSION, GkeCluster
 from lab.outside.google import Accounts, GoogleError
@@ -104,7 +105,7 @@ class Gke(Service):
 
     async def _create(self, request: web.Request) -> web.Response:
         wish = (await _body(request)).get("cluster")
-        if not isinstance(wish, dict):
+        if wish is None:
             raise GoogleError(400, "Cluster is required.")
         return _answer(self._fleet.create(request.match_info["project"], request.match_info["location"], wish))
 
@@ -116,7 +117,7 @@ class Gke(Service):
 
     async def _update(self, request: web.Request) -> web.Response:
         change = (await _body(request)).get("update")
-        if not isinstance(change, dict) or not change:
+        if not change:
             raise GoogleError(400, "Must specify a field to update.")
 
         def apply(cluster: GkeCluster) -> None:
@@ -141,7 +142,7 @@ class Gke(Service):
 
     async def _create_pool(self, request: web.Request) -> web.Response:
         given = (await _body(request)).get("nodePool")
-        if not isinstance(given, dict):
+        if given is None:
             raise GoogleError(400, "Node pool is required.")
         return _answer(self._fleet.add_pool(_path(request), given))
 
@@ -188,7 +189,8 @@ def _path(request: web.Request) -> str:
 
 async def _body(request: web.Request) -> Obj:
     body = await json_body(request, GoogleError(400, "Invalid JSON payload received.").answer())
-    return dict(body)
+    google_json.check(body, google_json.REQUEST)
+    return {key: value for key, value in body.items() if value is not None}
 
 
 def _answer(operation: Operation) -> web.Response:

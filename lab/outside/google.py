@@ -71,7 +71,10 @@ class Accounts:
 
     async def exchange(self, request: web.Request) -> web.Response:
         """An access token for an assertion that is signed with the key."""
-        form = await request.post()
+        try:
+            form = await request.post()
+        except ValueError:
+            return _grant_error("invalid_request", "Malformed request")
         assertion = form.get("assertion")
         if form.get("grant_type") != _GRANT or not isinstance(assertion, str):
             return _grant_error("unsupported_grant_type", "Invalid grant_type")
@@ -91,7 +94,7 @@ class Accounts:
             claims = json.loads(_decode(text.partition(".")[2]))
         except (InvalidSignature, ValueError):
             return "Invalid JWT Signature."
-        if claims.get("iss") != ACCOUNT:
+        if not isinstance(claims, dict) or claims.get("iss") != ACCOUNT:
             return "Invalid grant: account not found"
         return "" if claims.get("exp", 0) > time.time() else "Invalid JWT: Token must be a short-lived token"
 

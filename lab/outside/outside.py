@@ -24,23 +24,23 @@ class Outside:
 
     def __init__(self, clock: Clock, faults: Faults) -> None:
         accounts, disks = google.Accounts(), Disks(clock)
-        self._fleet = Fleet(clock, faults, accounts, disks)
+        self.fleet = Fleet(clock, faults, accounts, disks)
         made: tuple[Service, ...] = (
             cloudflare.Cloudflare(clock, faults), slack.Slack(clock, faults), github.Github(clock, faults),
-            Gke(clock, faults, accounts, self._fleet), Compute(clock, faults, accounts, disks),
+            Gke(clock, faults, accounts, self.fleet), Compute(clock, faults, accounts, disks),
         )  # fmt: skip
         self.services = {service.place: service for service in made}
 
     async def start(self, life: Lifetime, state: Path) -> None:
         """Serve all of them. `state`: where what they make may have files."""
-        self._fleet.state = state / "gke"
-        life.at_end(self._fleet.stop)
+        self.fleet.state = state / "gke"
+        life.at_end(self.fleet.stop)
         for name, service in self.services.items():
             service.url = await life.listen(await life.run_app(service.app()), name)
 
     def clusters(self) -> list[Cluster]:
         """Kubernetes clusters that have been made outside."""
-        return [cluster.cluster for cluster in self._fleet.clusters.values()]
+        return [cluster.cluster for cluster in self.fleet.clusters.values()]
 
     def addresses(self) -> dict[str, Any]:
         """What clients are told; empty before anything is served."""

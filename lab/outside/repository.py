@@ -104,6 +104,8 @@ class Repository:
         return self.tags[sha]
 
     def _object(self, sha: Any) -> Obj:
+        if not isinstance(sha, str):
+            raise GithubError(422, "Invalid request.\n\nFor 'properties/sha', the value is not a string.")
         if sha in self.commits:
             return {"sha": sha, "type": "commit"}
         if sha in self.tags:
@@ -222,10 +224,11 @@ class Repository:
         """A new issue."""
         if not wish.get("title"):
             raise invalid("Issue", "missing_field", "title")
+        _check_issue(wish)
         number = len(self.issues) + 1
         self.issues[number] = {
             "id": self._next_id(), "number": number, "title": wish["title"], "body": wish.get("body"), "state": "open", "state_reason": None,
-            "labels": list(wish.get("labels") or []), "assignees": list(wish.get("assignees") or []), "locked": False, "created_at": self.now(),
+            "labels": _label_names(wish.get("labels")), "assignees": list(wish.get("assignees") or []), "locked": False, "created_at": self.now(),
             "updated_at": self.now(), "closed_at": None, "thread": [],
         }  # fmt: skip
         return self.issues[number]
@@ -239,10 +242,10 @@ class Repository:
     def update_issue(self, number: int, wish: Obj) -> Obj:
         """Change what is given."""
         issue = self.issue(number)
-        if wish.get("state") not in (None, "open", "closed"):
-            raise invalid("Issue", "invalid", "state")
+        _check_issue(wish)
         fields = ("title", "body", "state", "state_reason", "labels", "assignees")
         issue.update({key: wish[key] for key in fields if key in wish}, updated_at=self.now())
+        issue["labels"], issue["assignees"] = _label_names(issue["labels"]), issue["assignees"] or []
         issue["closed_at"] = (issue["closed_at"] or self.now()) if issue["state"] == "closed" else None
         return issue
 
@@ -257,3 +260,26 @@ class Repository:
     def show(self) -> Obj:
         """Everything, for people and tests."""
         return {"name": self.full_name, "refs": self.refs, "releases": list(self.releases.values()), "issues": list(self.issues.values())}
+
+
+def _check_issue(wish: Obj) -> None:
+    """422 for fields of the wrong type."""
+    for field in ("title", "body", "state", "state_reason"):
+        if not isinstance(wish.get(field), str | None):
+            raise invalid("Issue", "invalid", field)
+    if wish.get("state") not in (None, "open", "closed"):
+        raise invalid("Issue", "invalid", "state")
+    if not isinstance(wish.get("assignees") or [], list) or not all(isinstance(one, str) for one in wish.get("assignees") or []):
+        raise invalid("Issue", "invalid", "assignees")
+    _label_names(wish.get("labels"))
+
+
+def _label_names(labels: Any) -> list[str]:
+    """Labels are given by name, or as objects with one."""
+    if not isinstance(labels or [], list):
+        raise invalid("Label", "invalid", "labels")
+    given = [one.get("name") if isinstance(one, dict) else one for one in labels or []]
+    names = [name for name in given if isinstance(name, str)]
+    if len(names) < len(given):
+        raise invalid("Label", "missing_field", "name")
+    return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from abc import ABC, abstractmethod
@@ -14,6 +15,8 @@ from aiohttp import web
 from lab.clock import Clock
 from lab.faults import Faults
 from lab.trouble import with_faults
+
+log = logging.getLogger("lab.outside")
 
 Obj = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -114,6 +117,9 @@ class Service(ABC):
                 if error.status < 400:
                     raise
                 return self.refuse(error.status, {})
+            except Exception:  # a mistake of the lab's: said in the log, and to the client as the service would
+                log.exception("%s: %s %s", self.place, request.method, request.path)
+                return self.refuse(500, {})
 
         return middleware
 

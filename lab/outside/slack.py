@@ -233,7 +233,10 @@ async def _arguments(request: web.Request) -> Obj:
         if not isinstance(body, dict):
             raise SlackError("json_not_object")
         return given | body
-    return given | {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+    try:
+        return given | {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+    except ValueError:
+        raise SlackError("invalid_form_data") from None
 
 
 def _content(given: Obj) -> Obj:
