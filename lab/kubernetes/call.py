@@ -62,6 +62,10 @@ class Call:
     extra: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     body: bytes = b""
+    content_type: str = field(init=False)  # of the body
+
+    def __post_init__(self) -> None:
+        self.content_type = self.request.headers.get("Content-Type", "")
 
     @property
     def method(self) -> str:
@@ -83,6 +87,11 @@ class Call:
         if self.method == "DELETE" and not self.target.name:
             return "deletecollection"
         return VERBS.get(self.method, self.method.lower())
+
+    @property
+    def long_running(self) -> bool:
+        """Whether it takes as long as somebody listens: no time-out is for it, and it holds no seat."""
+        return self.watch or self.target.subresource in ("log", "exec", "attach", "portforward", "proxy")
 
     def number(self, name: str) -> int | None:
         """An integer of the query; 400 for anything else."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,14 +13,17 @@ from aiohttp import web
 
 from lab.faults import Faults
 from lab.kubernetes import listing, static, writing
-from lab.kubernetes.answers import answer, answer_value, refusal, text_answer
+from lab.kubernetes.admitting import admit
+from lab.kubernetes.answers import answer, answer_value, refusal
 from lab.kubernetes.auth import Authenticator, User
 from lab.kubernetes.bodies import MAX_BODY, too_large
 from lab.kubernetes.call import Call, parse_path
 from lab.kubernetes.connecting import CONNECTIONS, Connector
 from lab.kubernetes.custom.definition import Definition
+from lab.kubernetes.custom.formats import read_duration
 from lab.kubernetes.discovery import AGGREGATED, Discovery
 from lab.kubernetes.errors import ApiError, bad_request, method_not_allowed, no_such_path, no_such_resource
+from lab.kubernetes.fairness import Fairness, too_many
 from lab.kubernetes.kinds import ENDPOINTS, Kind
 from lab.kubernetes.negotiation import Form, error_encoding, negotiate, wants_aggregated_discovery
 from lab.kubernetes.rbac import Attributes, allowed
@@ -29,23 +32,33 @@ from lab.kubernetes.registry import Registry
 from lab.kubernetes.reviews import review
 from lab.kubernetes.subresources import PodAccess, Subresources
 from lab.kubernetes.watching import watch
+from lab.kubernetes.webhooks import Webhooks
 from lab.trouble import answer_or_fail
 
 Obj = dict[str, Any]
 
 REQUESTS: web.AppKey[Counter[tuple[str, str, str]]] = web.AppKey("requests", Counter)  # by user agent, verb, resource
 _ESTABLISHING = 2.0  # lab seconds in which a new custom kind takes no new objects
-_DURATION = re.compile(r"[+-]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+|0")
+_PATIENCE = 60.0  # real seconds that any request but a watch may take
+_NO_TIME = 0.002  # real seconds in which a real server gets nothing done
 _ENDPOINTS_WARNING = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 
 
 def make_app(
-    registry: Registry, *, auth: Authenticator | None = None, faults: Faults | None = None, pods: PodAccess | None = None
+    registry: Registry,
+    *,
+    auth: Authenticator | None = None,
+    faults: Faults | None = None,
+    pods: PodAccess | None = None,
+    in_flight: int | None = None,
 ) -> web.Application:
-    """The API server as an aiohttp application. `pods` answers for what runs in Pods: logs."""
+    """The API server as an aiohttp application. `pods` answers for what runs in Pods: logs.
+
+    `in_flight`: how many requests of all but administrators are worked on at once; more get 429.
+    """
     app = web.Application(client_max_size=MAX_BODY + 1)
     app[REQUESTS] = Counter()
-    server = ApiServer(registry, auth or Authenticator(registry), faults or Faults(), pods, app[REQUESTS])
+    server = ApiServer(registry, auth or Authenticator(registry), faults or Faults(), pods, app[REQUESTS], in_flight)
     app.router.add_route("*", "/{path:.*}", server.handle)
     return app
 
@@ -54,12 +67,20 @@ class ApiServer:
     """Handles every request."""
 
     def __init__(
-        self, registry: Registry, auth: Authenticator, faults: Faults, pods: PodAccess | None, requests: Counter[tuple[str, str, str]]
+        self,
+        registry: Registry,
+        auth: Authenticator,
+        faults: Faults,
+        pods: PodAccess | None,
+        requests: Counter[tuple[str, str, str]],
+        in_flight: int | None,
     ) -> None:
         self._registry = registry
         self._auth = auth
         self._faults = faults
         self._requests = requests
+        self._fairness = Fairness(registry, in_flight)
+        self._webhooks = Webhooks(registry)
         self._discovery = Discovery(registry.kinds)
         self._openapi = static.OpenApi(registry.kinds)
         self._subresources = Subresources(registry, auth, pods)
@@ -78,10 +99,14 @@ class ApiServer:
             user = self._act_for(call, user)
             call.user, call.groups, call.uid, call.extra = user.name, user.groups, user.uid, dict(user.extra)
             self._requests[(request.headers.get("User-Agent", ""), call.verb, call.target.plural or path)] += 1
-            self._authorize(call, user)
-            if call.target.resource:
-                return await self._resource(call, accept)
-            return self._other(call, accept)
+            async with self._fairness.seat(user, call):
+                self._authorize(call, user)
+                if not call.target.resource:
+                    return self._other(call, accept)
+                async with asyncio.timeout(None if call.long_running else self._deadline(call)):
+                    return await self._resource(call, accept)
+        except TimeoutError:
+            return refusal(_timed_out(), Form())
         except ApiError as error:
             return refusal(error, Form(error_encoding(accept)), call.warnings)
 
@@ -124,7 +149,6 @@ class ApiServer:
         self._check_scope(kind, call)
         if kind.definition is not None:
             await self._wait_for_storage(kind.definition, call)
-        self._check_timeout(call)
         if target.subresource in CONNECTIONS and target.subresource in kind.subresources:
             return await self._connect(kind, call)
         form = negotiate(accept, call.watch, target.subresource == "log")
@@ -132,6 +156,7 @@ class ApiServer:
             form = replace(form, include=call.query["includeObject"])
         if call.method in ("POST", "PUT", "PATCH", "DELETE"):
             await _read_body(call)
+            await admit(self._registry, self._webhooks, kind, call)
         if kind is ENDPOINTS:
             call.warnings.append(_ENDPOINTS_WARNING)
         if target.subresource:
@@ -155,10 +180,18 @@ class ApiServer:
             raise method_not_allowed()
 
     @staticmethod
-    def _check_timeout(call: Call) -> None:
+    def _deadline(call: Call) -> float:
+        """Seconds that a request may take."""
         value = call.query.get("timeout")
-        if value and not _DURATION.fullmatch(value):
-            raise bad_request(f'invalid timeout specified in the request URL - time: invalid duration "{value}"')
+        if not value:
+            return _PATIENCE
+        try:
+            seconds = read_duration(value).total_seconds()
+        except ValueError:
+            raise bad_request(f'invalid timeout specified in the request URL - time: invalid duration "{value}"') from None
+        if 0 < seconds < _NO_TIME:
+            raise _timed_out()
+        return min(seconds, _PATIENCE) if seconds > 0 else _PATIENCE
 
     async def _wait_for_storage(self, definition: Definition, call: Call) -> None:
         """A new kind's first readers are sent away; its first writers wait until every API server of a cluster has to know of it."""
@@ -257,6 +290,13 @@ class ApiServer:
         return web.Response(body=data, headers={**headers, "Content-Type": AGGREGATED})
 
 
+def _timed_out() -> ApiError:
+    """504, which comes as text and says of itself neither kind nor apiVersion."""
+    message = "Timeout: request did not complete within the allotted timeout"
+    body = {"metadata": {}, "status": "Failure", "message": message, "reason": "Timeout", "details": {}, "code": 504}
+    return ApiError(504, message, "Timeout", {}, text=orjson.dumps(body).decode() + "\n")
+
+
 def _must_have(kind: Kind, verb: str | None) -> None:
     if verb is None or verb not in kind.verbs:
         raise method_not_allowed()
@@ -275,6 +315,6 @@ def _fault_status(code: int, options: dict[str, Any]) -> web.Response:
     """An answer that a fault asks for; a 429 is the text that overload protection sends."""
     del options
     if code == 429:
-        return text_answer("Too many requests, please try again later.\n", code, {"Retry-After": "1"})
+        return refusal(too_many(), Form())
     text = "Internal error occurred: a fault was asked for" if code == 500 else f"a fault was asked for: {code}"
     return web.json_response(ApiError(code, text, "InternalError" if code == 500 else None).body, status=code)

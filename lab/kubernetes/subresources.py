@@ -66,7 +66,7 @@ class Subresources:
         if call.method != "POST":
             raise method_not_allowed() if name in ("binding", "eviction", "token") else no_such_resource()
         ctx = write_context(call, "CreateOptions")
-        body = must_be_object(parse(call.body or b"{}", call.request.headers.get("Content-Type", ""), kind.kind)[0], kind.kind, call.body)
+        body = must_be_object(parse(call.body or b"{}", call.content_type, kind.kind)[0], kind.kind, call.body)
         if name == "token":
             token = token_request(self._registry, self._auth, call, body)
             track_update(_TOKEN_REQUEST, None, token, ctx.manager, "token", self._registry.now())
@@ -99,7 +99,7 @@ class Subresources:
             return answer_value(scale_of(kind, obj), form)
         if call.method == "PUT":
             ctx = write_context(call, "UpdateOptions")
-            wanted = must_be_object(parse(call.body, call.request.headers.get("Content-Type", ""), "Scale")[0], "Scale", call.body)
+            wanted = must_be_object(parse(call.body, call.content_type, "Scale")[0], "Scale", call.body)
         elif call.method == "PATCH":
             body, content_type = read_patch(call)
             ctx = write_context(call, "PatchOptions", content_type == patching.APPLY_PATCH)

@@ -29,7 +29,7 @@ PATCH_TYPES = (patching.JSON_PATCH, patching.MERGE_PATCH, patching.STRATEGIC_MER
 
 def read_object(call: Call, kind: Kind, ctx: Context) -> Obj:
     """The object in a body, in the server's own form; warnings go to the client."""
-    content_type = call.request.headers.get("Content-Type", "")
+    content_type = call.content_type
     if kind.custom and body_encoding(content_type) == "protobuf":
         raise unknown_format("application/json, application/yaml")
     value, duplicates = parse(call.body, content_type, kind.kind)
@@ -79,7 +79,7 @@ def settle_name(meta: Obj, kind: Kind, call: Call) -> None:
 
 def read_patch(call: Call) -> tuple[Any, str]:
     """The body of a PATCH and its type."""
-    content_type = call.request.headers.get("Content-Type", "").partition(";")[0].strip()
+    content_type = call.content_type.partition(";")[0].strip()
     if content_type not in PATCH_TYPES:
         raise unsupported_patch_type()
     if content_type == patching.APPLY_PATCH:
@@ -101,16 +101,17 @@ def patch(registry: Registry, kind: Kind, call: Call, form: Form, subresource: s
     return answer(encode_one(registry, kind, obj, form), form, 201 if made else 200, call.warnings)
 
 
-def _delete_body(call: Call) -> Any:
+def delete_body(call: Call) -> Any:
+    """What a DELETE brings along."""
     if not call.body:
         return None
-    value, _ = parse(call.body, call.request.headers.get("Content-Type", ""), "DeleteOptions")
+    value, _ = parse(call.body, call.content_type, "DeleteOptions")
     return value
 
 
 def delete(registry: Registry, kind: Kind, call: Call, form: Form) -> web.Response:
     """DELETE on an item."""
-    options = delete_options(call, _delete_body(call))
+    options = delete_options(call, delete_body(call))
     if options.propagation is None and "orphanDependents" not in call.query and kind.kind == "Job":
         call.warnings.append("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
                              "set propagationPolicy=Orphan to suppress this warning")  # fmt: skip
@@ -134,7 +135,7 @@ def _success(kind: Kind, obj: Obj) -> Obj:
 
 async def delete_collection(registry: Registry, kind: Kind, call: Call, form: Form) -> web.Response:
     """DELETE on a collection: everything the selectors match; answers what it was."""
-    options = delete_options(call, _delete_body(call))
+    options = delete_options(call, delete_body(call))
     items, meta = await listed(registry, kind, call)
     stored = registry.kinds.stored(kind)
     for item in items:

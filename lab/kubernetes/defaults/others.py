@@ -71,6 +71,19 @@ def custom_resource_definition(obj: Obj) -> None:
         fill(names, singular=names["kind"].lower(), listKind=names["kind"] + "List")
 
 
+def webhook(obj: Obj) -> None:
+    """An admission webhook."""
+    fill(obj, failurePolicy="Fail", matchPolicy="Equivalent", namespaceSelector={}, objectSelector={}, timeoutSeconds=10)
+    for rule in obj.get("rules") or ():
+        fill(rule, scope="*")
+
+
+def mutating_webhook(obj: Obj) -> None:
+    """One that may change objects is asked once, unless it wants to be asked again."""
+    webhook(obj)
+    fill(obj, reinvocationPolicy="Never")
+
+
 def claim_spec(spec: Obj) -> None:
     """A volume claim."""
     fill(spec, volumeMode="Filesystem")
@@ -145,6 +158,8 @@ DEFAULTS = {
     "flowcontrol.v1.FlowSchema": empty_status,
     "flowcontrol.v1.PriorityLevelConfiguration": empty_status,
     "apiextensions.v1.CustomResourceDefinition": custom_resource_definition,
+    "admissionregistration.v1.ValidatingWebhook": webhook,
+    "admissionregistration.v1.MutatingWebhook": mutating_webhook,
     "core.v1.Secret": secret,
     "core.v1.Namespace": namespace,
     "core.v1.PersistentVolumeClaimSpec": claim_spec,

@@ -69,8 +69,8 @@ class Replay:
             if self.only and record.n > max(self.only):
                 break
             await self._until(record.t_ms, record.writes or (record.streams and self._written_during(record)))
-            await self._join(record.t_ms)
             await around.before(record.n)
+            await self._join(record.t_ms)
             if record.streams:
                 await self._settle(record)
                 self.streams.append(await self.transport.open(record, self.bindings))

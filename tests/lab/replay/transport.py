@@ -26,7 +26,7 @@ HEADERS_ADDED_BY_CLIENT = ("Accept", "Accept-Encoding", "User-Agent", "Content-T
 class Answer:
     """What the lab answered."""
 
-    status: int
+    status: int | None  # None: the connection was cut
     content_type: str | None
     headers: dict[str, Any]
     body: Json
@@ -100,7 +100,13 @@ class Transport:
         """One request, one whole answer."""
         if record.status == 101:
             return await self._converse(record, bindings)
-        async with self.session.request(**self._arguments(record, bindings)) as response:
+        try:
+            return await self._ask(self._arguments(record, bindings), record)
+        except aiohttp.ClientConnectionError as error:
+            return Answer(None, None, {}, f"no answer: {error!r}")
+
+    async def _ask(self, arguments: dict[str, Any], record: Record) -> Answer:
+        async with self.session.request(**arguments) as response:
             body: Json = await response.text(errors="replace")
             kind = response.headers.get("Content-Type")
             if isinstance(record.answer, (dict, list)) or (kind or "").startswith("application/json"):
@@ -127,6 +133,12 @@ class Transport:
         """A plain object of the replay's own."""
         async with self.session.post(self.url + path, json=body, headers={"Authorization": f"Bearer {self.tokens[None]}"}) as response:
             return response.status
+
+    async def token(self, path: str) -> str:
+        """A token for a service account."""
+        headers = {"Authorization": f"Bearer {self.tokens[None]}"}
+        async with self.session.post(self.url + path, json={}, headers=headers) as response:
+            return str((await response.json(content_type=None))["status"]["token"])
 
     async def open(self, record: Record, bindings: Bindings) -> Stream:
         """Opens a watch or followed log; returns when its answer has begun."""
