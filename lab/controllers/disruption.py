@@ -30,21 +30,33 @@ class DisruptionController(Controller):
         self._recorder = Recorder(registry, "controllermanager")
         self._budgets = self.index(PDB, lambda obj: (obj["metadata"]["namespace"],))
         self._pods = self.index(POD, lambda obj: (obj["metadata"]["namespace"],))
+        self._crowded: dict[Key, list[Obj]] = {}  # budget -> pods that others claim too
 
     def on_event(self, event: Event) -> None:
         """A budget, or a pod of one."""
         if event.kind is PDB:
             self.queue.add(key_of(event.object))
             return
-        if event.old is not None and event.type != "DELETED" and _shown(event.old) == _shown(event.object):
+        budgets = self._budgets.get(event.object["metadata"]["namespace"])
+        changed = event.old is None or event.type == "DELETED" or _shown(event.old) != _shown(event.object)
+        if not changed and len(budgets) < 2:
             return
-        for budget in self._budgets.get(event.object["metadata"]["namespace"]):
+        found = []
+        for budget in budgets:
             test = match_selector(budget["spec"].get("selector"))
             if any(pod is not None and test(labels_of(pod)) for pod in (event.object, event.old)):
-                self.queue.add(key_of(budget))
+                found.append(key_of(budget))
+        if len(found) > 1 and event.type != "DELETED":
+            self._crowded.setdefault(min(found), []).append(event.object)
+        for key in found if changed else found[:1]:
+            self.queue.add(key)
 
     def sync(self, key: Key) -> None:
         """Write how things stand."""
+        for pod in self._crowded.pop(key, ()):
+            namespace, name = key_of(pod)
+            text = f'Pod "{namespace}"/"{name}" matches multiple PodDisruptionBudgets.  Chose "{key[1]}" arbitrarily.'
+            self._recorder.event(pod, "Warning", "MultiplePodDisruptionBudgets", text)
         budget = self.registry.find(PDB, *key)
         if budget is None:
             return

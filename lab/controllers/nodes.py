@@ -21,6 +21,7 @@ Obj = dict[str, Any]
 _MONITOR_PERIOD = 5.0  # lab seconds between two looks at who answers
 _MONITOR_GRACE = 50.0  # lab seconds of silence until a node counts as lost
 _PREFIX = "node.kubernetes.io/"
+_TTL = "node.alpha.kubernetes.io/ttl"  # seconds for which kubelets keep secrets: 0 in clusters of up to a hundred nodes
 _UNSCHEDULABLE, _NOT_READY, _UNREACHABLE = f"{_PREFIX}unschedulable", f"{_PREFIX}not-ready", f"{_PREFIX}unreachable"
 _PRESSURES = {
     "MemoryPressure": f"{_PREFIX}memory-pressure", "DiskPressure": f"{_PREFIX}disk-pressure", "PIDPressure": f"{_PREFIX}pid-pressure",
@@ -100,6 +101,8 @@ class NodeLifecycleController(Controller):
         new = [{"key": taint, "effect": effect, "timeAdded": self.registry.now()} for taint, effect in wanted if (taint, effect) not in there]
         if new or len(kept) != len(present):
             self.registry.modify(NODE, *key, lambda some: _set_taints(some, kept + new))
+        if _TTL not in (node["metadata"].get("annotations") or {}):
+            self.registry.modify(NODE, *key, lambda some: some["metadata"].setdefault("annotations", {}).update({_TTL: "0"}))
 
 
 def _wanted_taints(node: Obj) -> list[tuple[str, str]]:

@@ -23,6 +23,12 @@ _KUBE_RESERVED_MEMORY = 1 << 30  # what stays for the system: allocatable is bel
 _KUBE_RESERVED_CPU_MILLIS = 80
 
 
+_FEATURES = (
+    "ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers",
+    "RestartAllContainersOnContainerExits",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class NodeSpec:
     """One machine of the lab."""
@@ -82,6 +88,9 @@ def node_status(spec: NodeSpec, now: datetime, old: Obj | None = None) -> Obj:
             "osImage": "Debian GNU/Linux 12 (bookworm)", "containerRuntimeVersion": "containerd://2.1.9+unknown", "kubeletVersion": VERSION,
             "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64",
         },
+        "runtimeHandlers": [{"name": name, "features": {"recursiveReadOnlyMounts": True, "userNamespaces": False}} for name in ("", "runc")],
+        "features": {"supplementalGroupsPolicy": True},
+        "declaredFeatures": list(_FEATURES),
     }  # fmt: skip
 
 

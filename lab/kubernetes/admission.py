@@ -8,7 +8,7 @@ from lab.kubernetes import pod_admission, quota
 from lab.kubernetes.allocation import ServiceAllocator
 from lab.kubernetes.context import Context
 from lab.kubernetes.errors import ApiError, forbidden, not_found
-from lab.kubernetes.kinds import DAEMON_SET, Kind, NAMESPACE, POD, PVC, RESOURCE_QUOTA, SERVICE, STORAGE_CLASS
+from lab.kubernetes.kinds import DAEMON_SET, NAMESPACE, POD, PVC, RESOURCE_QUOTA, SERVICE, STORAGE_CLASS, Kind
 
 if TYPE_CHECKING:
     from lab.kubernetes.registry import Registry

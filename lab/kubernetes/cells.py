@@ -232,9 +232,10 @@ def _node(obj: Obj, now: datetime) -> list[Any]:
     prefix = "node-role.kubernetes.io/"
     roles = sorted(key.removeprefix(prefix) for key in obj["metadata"].get("labels") or {} if key.startswith(prefix))
     addresses = {one["type"]: one["address"] for one in reversed(status.get("addresses") or ())}
+    kernel = f"{info['kernelVersion']} ({info.get('architecture', '')})" if info.get("kernelVersion") else "<unknown>"
     return [
         _name(obj), ready, ",".join(roles) or NONE, _age(obj, now), info.get("kubeletVersion", ""), addresses.get("InternalIP", NONE),
-        addresses.get("ExternalIP", NONE), info.get("osImage") or "<unknown>", info.get("kernelVersion") or "<unknown>",
+        addresses.get("ExternalIP", NONE), info.get("osImage") or "<unknown>", kernel,
         info.get("containerRuntimeVersion") or "<unknown>",
     ]  # fmt: skip
 

@@ -86,13 +86,14 @@ def _grace(kind: Kind, old: Obj, options: DeleteOptions) -> int:
     if kind.kind != "Pod":
         return 0
     spec, meta = old.get("spec") or {}, old["metadata"]
+    if meta.get("deletionTimestamp"):  # who asks again may only shorten it, and has to say so
+        pending = int(meta.get("deletionGracePeriodSeconds") or 0)
+        return pending if options.grace is None else min(pending, options.grace if options.grace >= 0 else 1)
     wanted = options.grace if options.grace is not None else spec.get("terminationGracePeriodSeconds", 30)
     if wanted < 0:
         wanted = 1
     if not spec.get("nodeName") or (old.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         wanted = 0
-    if meta.get("deletionTimestamp"):
-        wanted = min(wanted, meta.get("deletionGracePeriodSeconds") or 0)
     return int(wanted)
 
 

@@ -210,7 +210,10 @@ ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices
 DEVICE_CLASS = Kind("resource.k8s.io", "v1", "DeviceClass", "deviceclasses", namespaced=False, storage_version_hash="Yk2PTc1Ybxk=")
 RESOURCE_CLAIM = Kind("resource.k8s.io", "v1", "ResourceClaim", "resourceclaims", status=True, storage_version_hash="wgAZaHcZxUg=")
 RESOURCE_CLAIM_TEMPLATE = Kind("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates", storage_version_hash="TuzjC49aUfM=")
-RESOURCE_SLICE = Kind("resource.k8s.io", "v1", "ResourceSlice", "resourceslices", namespaced=False, storage_version_hash="KsC072WgaEY=")
+RESOURCE_SLICE = Kind(
+    "resource.k8s.io", "v1", "ResourceSlice", "resourceslices", namespaced=False, selectable=("spec.driver", "spec.nodeName"),
+    storage_version_hash="KsC072WgaEY=",
+)
 # flowcontrol.apiserver.k8s.io/v1
 FLOW_SCHEMA = Kind(
     "flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", "flowschemas", namespaced=False, status=True, generation="spec",

@@ -16,7 +16,7 @@ from tests.lab.replay.transcript import left_out, load, scenarios
 from tests.lab.replay.transport import Transport
 
 # How many times as fast as it was recorded: slower where real processes sleep in real seconds.
-SPEEDS = {"": 20.0, "05b": 6.0, "08": 10.0, "10": 4.0}
+SPEEDS = {"": 20.0, "13": 3.0, "05b": 6.0, "08": 10.0, "10": 4.0}
 
 
 async def replay(scenario: str, speed: float, url: str | None = None, token: str = "lab-admin", only: set[int] | None = None) -> list[Difference]:

@@ -80,6 +80,7 @@ class Bindings:
             one, other = (meta.get("labels", {}).get(name) for meta in (old, new))
             if one and other:
                 self.words[one] = other
+                self.words[one.rpartition("-")[2]] = other.rpartition("-")[2]
         if isinstance(old.get("name"), str) and isinstance(new.get("name"), str):
             self._learn_name(old["name"], new["name"])
         one, other = old.get("resourceVersion"), new.get("resourceVersion")

@@ -62,7 +62,7 @@ def canonical(value: Json, bindings: Bindings | None, key: str = "", versions: b
             return ANY if value else MISSING
         if key == "nonResourceRules":  # the server walks its bindings in no order
             return sorted((canonical(item, bindings) for item in value), key=str)
-        return [_cell(item) if key == "cells" else canonical(item, bindings, key, versions) for item in value]
+        return [_cell(item, bindings) if key == "cells" else canonical(item, bindings, key, versions) for item in value]
     if isinstance(value, str):
         return _canonical_text(value, bindings, key)
     if key in ("nodePort", "targetPort", "port") and bindings:
@@ -96,8 +96,10 @@ def _version(version: str, bindings: Bindings | None) -> str:
     return version
 
 
-def _cell(cell: Json) -> Json:
-    return "<age>" if isinstance(cell, str) and AGE.match(cell) else cell
+def _cell(cell: Json, bindings: Bindings | None) -> Json:
+    if not isinstance(cell, str):
+        return cell
+    return "<age>" if AGE.match(cell) else bindings.text(cell) if bindings else cell
 
 
 def _canonical_text(value: str, bindings: Bindings | None, key: str) -> str:

@@ -180,7 +180,7 @@ def _within(few: list[Json], many: list[Json]) -> bool:
 
 def outline(thing: Json) -> Json:
     """The state of an object as far as it decides what happens next: to wait until the lab is where the recording was."""
-    meta, status = thing.get("metadata", {}), thing.get("status", {})
+    meta, status, inside = thing.get("metadata", {}), thing.get("status", {}), thing.get("kind") == "Job"
     containers = [
         (one.get("name"), one.get("restartCount"), sorted((key, (value or {}).get("reason")) for key, value in one.get("state", {}).items()))
         for key in ("initContainerStatuses", "containerStatuses")
@@ -197,6 +197,6 @@ def outline(thing: Json) -> Json:
         status.get("phase"),
         sorted((one["type"], one["status"], one.get("reason")) for one in status.get("conditions") or []),
         containers,
-        {key: value for key, value in status.items() if isinstance(value, int) and not (COUNTED.match(f"status.{key}") and thing.get("kind") == "Job")},
+        {key: value for key, value in status.items() if isinstance(value, int) and not (inside and COUNTED.match(f"status.{key}"))},
         thing.get("data"),
     ]
