@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lab.addresses import AddressBlock
 from lab.certificates import Certificates, make_certificates
 from lab.clock import Clock
@@ -18,7 +20,7 @@ from lab.kubelet.machine import Surroundings
 from lab.kubelet.nodes import NodeSpec
 from lab.kubelet.sessions import Pods
 from lab.kubelet.volumes import TokenMaker
-from lab.kubernetes.auth import ISSUER, Authenticator
+from lab.kubernetes.auth import ADMIN_TOKEN, ISSUER, Authenticator
 from lab.kubernetes.bootstrap import bootstrap
 from lab.kubernetes.context import Context
 from lab.kubernetes.http import REQUESTS, make_app
@@ -69,6 +71,21 @@ class Cluster:
         self.life.spawn("controllers", run_controllers(self.registry, self._faults, self.certificates.authority.decode()))
         self.life.at_end(kubelet.stop)
         self.life.spawn("kubelet", kubelet.run())
+
+    def kubeconfig(self, name: str = "lab") -> str:
+        """A kubeconfig with the administrator's token. TLS: kubectl and helm send no token over plain HTTP."""
+        authority = self.certificates.authority_data if self.certificates else ""
+        return yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": name, "cluster": {"server": self.tls_url, "certificate-authority-data": authority}}],
+                "users": [{"name": "lab-admin", "user": {"token": ADMIN_TOKEN}}],
+                "contexts": [{"name": name, "context": {"cluster": name, "user": "lab-admin"}}],
+                "current-context": name,
+            },
+            sort_keys=False,
+        )
 
     async def stop(self) -> None:
         """End it, whatever has begun."""

@@ -49,8 +49,8 @@ class Lab(Protocol):
         """What the programs of each cluster share."""
         ...
 
-    def kubeconfig(self) -> str:
-        """YAML."""
+    def kubeconfig(self, cluster: str = "") -> str | None:
+        """YAML; of a cluster that was made outside, by its name. None when there is none."""
         ...
 
 
@@ -101,8 +101,11 @@ class _Site:
         rows = self._lab.requests.most_common()
         return web.json_response([{"user_agent": who, "verb": verb, "resource": what, "count": count} for (who, verb, what), count in rows])
 
-    async def kubeconfig(self, _request: web.Request) -> web.Response:
-        return web.Response(text=self._lab.kubeconfig(), content_type="application/yaml")
+    async def kubeconfig(self, request: web.Request) -> web.Response:
+        found = self._lab.kubeconfig(request.query.get("cluster", ""))
+        if found is None:
+            raise web.HTTPNotFound(reason=f"there is no cluster {request.query['cluster']}")
+        return web.Response(text=found, content_type="application/yaml")
 
     async def list_faults(self, _request: web.Request) -> web.Response:
         return web.json_response({"faults": [asdict(fault) for fault in self._lab.faults.all()]})
@@ -165,6 +168,7 @@ class _Site:
             "memory": _resident_bytes(),
             "version": registry.store.version,
             "nodes": [_node_row(node) for node in registry.list(NODE)],
+            "outside": {name: service.summary() for name, service in self._lab.outside.services.items() if service.url},
             "podsByPhase": dict(Counter(pod["phase"] for pod in pods)),
             "pods": pods,
             "faults": [asdict(fault) for fault in self._lab.faults.all()],
@@ -224,6 +228,8 @@ def _page(state: dict[str, Any], seen: list[dict[str, Any]]) -> str:
         "<h2>Addresses</h2>",
         _table(None, [(name, _code(value)) for name, value in addresses.items() if isinstance(value, (str, int)) and name != "token"]),
         f"<p>{_code('KUBECONFIG=' + str(addresses.get('kubeconfig', '')) + ' kubectl get pods -A')}</p>",
+        "<h2>Outside</h2>",
+        _table(None, [(f"<a href=outside/{name}>{name}</a>", _text(summary)) for name, summary in state["outside"].items()]),
         "<h2>Networks</h2>",
         _table(
             ("genesis", "network id", "layer", "verified", "nodes", "synced"),

@@ -13,8 +13,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lab.addresses import AddressBlock, NoFreeBlock
 from lab.clock import Clock
 from lab.cluster import Cluster
@@ -58,7 +56,7 @@ class World:
 
     def shared(self) -> list[dict[str, Any]]:
         """What the programs of each cluster share."""
-        return [self.cluster.shared, *(cluster.shared for cluster in self.outside.clusters())]
+        return [self.cluster.shared, *(cluster.shared for cluster in self.outside.clusters().values())]
 
     async def start(self) -> None:
         """Bring everything up; WorldError says why it does not come. Call `stop()` in any case."""
@@ -113,24 +111,12 @@ class World:
             found["storage"] = self._urls.get("storage", "")
         return found | self.outside.addresses()
 
-    def kubeconfig(self) -> str:
-        """A kubeconfig with the administrator's token."""
-        return yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "lab", "cluster": self._cluster_entry()}],
-                "users": [{"name": "lab-admin", "user": {"token": ADMIN_TOKEN}}],
-                "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab-admin"}}],
-                "current-context": "lab",
-            },
-            sort_keys=False,
-        )
-
-    def _cluster_entry(self) -> dict[str, str]:
-        """TLS: kubectl and helm send no token over plain HTTP."""
-        authority = self.cluster.certificates.authority_data if self.cluster.certificates else ""
-        return {"server": self.cluster.tls_url, "certificate-authority-data": authority}
+    def kubeconfig(self, cluster: str = "") -> str | None:
+        """A kubeconfig with the administrator's token; of a cluster that was made outside, by its name. None when there is none."""
+        if not cluster:
+            return self.cluster.kubeconfig()
+        found = self.outside.clusters().get(cluster)
+        return found.kubeconfig(cluster) if found else None
 
     # --- parts
 
@@ -172,7 +158,7 @@ class World:
         return (self.config.state_dir.resolve() if self.config.state_dir else self.state) / "kubeconfig"
 
     def _write_kubeconfig(self) -> None:
-        self._kubeconfig_file.write_text(self.kubeconfig())
+        self._kubeconfig_file.write_text(self.cluster.kubeconfig())
 
 
 def ready_line(world: World) -> str:

@@ -88,6 +88,10 @@ class Cloudflare(Service):
         """Zones and their records."""
         return {"zones": [{"id": zone.id, "name": zone.name, "records": zone.records.all()} for zone in self._zones.values()]}
 
+    def summary(self) -> str:
+        """Zones, and how many records each has."""
+        return ", ".join(f"{zone.name}: {len(zone.records.all())} records" for zone in self._zones.values())
+
     def refuse(self, code: int, options: Obj) -> web.StreamResponse:
         """The usual envelope around the usual errors."""
         known = {

@@ -45,6 +45,10 @@ class Compute(Service):
             disk.labels, disk.description = dict(one.get("labels") or {}), str(one.get("description", ""))
             self._disks.add(disk)
 
+    def summary(self) -> str:
+        """How many disks."""
+        return f"{len(self._disks.all())} disks"
+
     def refuse(self, code: int, options: Obj) -> web.StreamResponse:
         """As Compute puts it."""
         del options

@@ -68,6 +68,10 @@ class Github(Service):
         """Repositories and what is in them."""
         return {"repositories": [one.show() for one in self._repositories.values()]}
 
+    def summary(self) -> str:
+        """Repositories, and how much is in each."""
+        return ", ".join(f"{one.full_name}: {len(one.releases)} releases, {len(one.issues)} issues" for one in self._repositories.values())
+
     def refuse(self, code: int, options: Obj) -> web.StreamResponse:
         """GitHub's own; 403 is the primary rate limit, 429 the secondary one."""
         del options

@@ -52,6 +52,11 @@ class Gke(Service):
             else:
                 self._fleet.quotas[name] = limit
 
+    def summary(self) -> str:
+        """Clusters, how they are and how big."""
+        found = self._fleet.clusters.values()
+        return ", ".join(f"{one.name}: {one.status}, {sum(len(pool.nodes) for pool in one.pools.values())} nodes" for one in found) or "no clusters"
+
     def refuse(self, code: int, options: Obj) -> web.StreamResponse:
         """As Google puts it."""
         del options

@@ -8,7 +8,7 @@ from typing import Any
 from lab.clock import Clock
 from lab.cluster import Cluster
 from lab.faults import Faults
-from lab.outside import cloudflare, github, google, slack
+from lab.outside import charts, cloudflare, github, google, slack
 from lab.outside.compute import Compute
 from lab.outside.disks import Disks
 from lab.outside.fleet import Fleet
@@ -27,7 +27,7 @@ class Outside:
         self.fleet = Fleet(clock, faults, accounts, disks)
         made: tuple[Service, ...] = (
             cloudflare.Cloudflare(clock, faults), slack.Slack(clock, faults), github.Github(clock, faults),
-            Gke(clock, faults, accounts, self.fleet), Compute(clock, faults, accounts, disks),
+            Gke(clock, faults, accounts, self.fleet), Compute(clock, faults, accounts, disks), charts.Charts(clock, faults),
         )  # fmt: skip
         self.services = {service.place: service for service in made}
 
@@ -38,9 +38,9 @@ class Outside:
         for name, service in self.services.items():
             service.url = await life.listen(await life.run_app(service.app()), name)
 
-    def clusters(self) -> list[Cluster]:
-        """Kubernetes clusters that have been made outside."""
-        return [cluster.cluster for cluster in self.fleet.clusters.values()]
+    def clusters(self) -> dict[str, Cluster]:
+        """Kubernetes clusters that have been made outside, by name."""
+        return {cluster.name: cluster.cluster for cluster in self.fleet.clusters.values() if cluster.cluster.tls_url}
 
     def addresses(self) -> dict[str, Any]:
         """What clients are told; empty before anything is served."""

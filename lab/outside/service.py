@@ -91,6 +91,10 @@ class Service(ABC):
     def show(self) -> Obj:
         """What is in it, for people and tests."""
 
+    def summary(self) -> str:
+        """The same in a few words."""
+        return ""
+
     def set_up(self, wish: Obj) -> None:
         """Do what its owner would do in a browser: SetupError for what cannot be done."""
         raise SetupError(f"{self.place}: nothing of this can be set up: {', '.join(wish)}")

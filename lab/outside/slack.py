@@ -68,6 +68,10 @@ class Slack(Service):
         """Channels with their messages, and files."""
         return self._space.show()
 
+    def summary(self) -> str:
+        """Channels, and how many messages each has."""
+        return ", ".join(f"#{channel['name']}: {len(channel['messages'])} messages" for channel in self._space.show()["channels"])
+
     def refuse(self, code: int, options: Obj) -> web.StreamResponse:
         """Slack's own: JSON for a rate limit, plain text for what does not come from its application."""
         del options

@@ -35,8 +35,8 @@ class FakeLab:
     def shared(self) -> list[dict[str, Any]]:
         return [{}]
 
-    def kubeconfig(self) -> str:
-        return "apiVersion: v1\nkind: Config\n"
+    def kubeconfig(self, cluster: str = "") -> str | None:
+        return None if cluster else "apiVersion: v1\nkind: Config\n"
 
 
 @pytest.fixture
@@ -102,6 +102,18 @@ async def test_state_and_page_show_the_pods(site: TestClient, lab: FakeLab) -> N
     assert "lab-admin" not in page
     assert (await (await site.get("/networks")).json()) == {"networks": []}
     assert "kind: Config" in await (await site.get("/kubeconfig")).text()
+    assert (await site.get("/kubeconfig?cluster=none")).status == 404
+
+
+async def test_outside_is_set_up_and_shown(site: TestClient, lab: FakeLab) -> None:
+    assert (await site.get("/outside/slack")).status == 404  # not before it is served
+    lab.outside.services["slack"].url = "http://127.0.0.1:1"
+    answer = await site.post("/outside/slack", json={"channels": [{"name": "alerts"}]})
+    assert "alerts" in [channel["name"] for channel in (await answer.json())["channels"]]
+    assert "#alerts: 0 messages" in (await (await site.get("/state")).json())["outside"]["slack"]
+    assert "#alerts" in await (await site.get("/")).text()
+    for wish in ([], {"channels": [{}]}, {"limits": {"nonsense": {}}}, {"channels": 5}, {"tokens": 1}):
+        assert (await site.post("/outside/slack", json=wish)).status == 422, wish
 
 
 async def test_shutdown(site: TestClient, lab: FakeLab) -> None:
