@@ -15,7 +15,7 @@ from kubernetes.aio.client.api_client import ApiClient
 
 from blocks.cluster import Cluster, ClusterUnusable
 from networks.errors import Permanent, Transient
-from tasks.kubernetes.errors import Conflict, Expired, Unsure, translate
+from tasks.kubernetes.errors import Conflict, Expired, NotForwarded, Unsure, translate
 from tasks.kubernetes.kinds import Kind, Obj
 from tasks.retrying import retry_transient
 from tasks.waiting import WALL, Clock
@@ -26,6 +26,8 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.i
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
+_CHANNELS = "v4.channel.k8s.io"
+_FORWARD_SECONDS = 10.0
 _PAGE = 500
 _USUAL_LIMITS = aiohttp.ClientTimeout(total=30, sock_connect=10)
 _LOST = (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError, OSError)
@@ -160,6 +162,38 @@ class Connection:
         _, text = await self._send(_Request("GET", path, f"read the log of pod {pod}", query, accept="*/*"))
         return text
 
+    @asynccontextmanager
+    async def port_forward(self, namespace: str, pod: str, port: int) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket that leads to a port of a pod: the channels of `v4.channel.k8s.io`. NotForwarded when it is refused for good."""
+        request = _Request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward", f"forward port {port} of pod {pod}", {"ports": str(port)})
+        try:
+            async with asyncio.timeout(_FORWARD_SECONDS):
+                socket = await self._open_socket(self._client, request)
+        except aiohttp.WSServerHandshakeError as refused:
+            error = translate(refused.status, refused.message, refused.headers or {}, request.what)
+            raise error if isinstance(error, Transient) else NotForwarded(error.what, why=error.why, advice=error.advice) from None
+        except _LOST as lost:
+            raise Transient(f"cannot {request.what}", why=_say(lost)) from None
+        try:
+            yield socket
+        finally:
+            await socket.close()
+
+    async def _open_socket(self, client: ApiClient, request: _Request, *, again: bool = True) -> aiohttp.ClientWebSocketResponse:
+        url, headers = await _addressed(client, request, {})
+        rest = client.rest_client
+        rest.pool_manager = rest.pool_manager or rest._create_pool_manager()
+        self.requests += 1
+        options: dict[str, Any] = {"proxy": rest.proxy, "proxy_headers": rest.proxy_headers}
+        options |= {"server_hostname": client.configuration.tls_server_name, "timeout": aiohttp.ClientWSTimeout(ws_close=1.0), "max_msg_size": 0}
+        try:
+            socket: aiohttp.ClientWebSocketResponse = await rest.pool_manager.ws_connect(url, headers=headers, protocols=(_CHANNELS,), **options)
+        except aiohttp.WSServerHandshakeError as refused:
+            if again and refused.status == 401 and await self._renewed(client):
+                return await self._open_socket(self._client, request, again=False)
+            raise
+        return socket
+
     async def version(self) -> str:
         """The server's version, such as v1.36.2."""
         return str((await self._json("GET", "/version", what="ask the cluster's version"))["gitVersion"])
@@ -201,19 +235,23 @@ class Connection:
     async def _open(self, request: _Request, limits: aiohttp.ClientTimeout = _USUAL_LIMITS) -> aiohttp.ClientResponse:
         client = self._client
         response = await self._ask(client, request, limits)
-        if response.status != 401 or self._renew is None:
+        if response.status != 401 or not await self._renewed(client):
             return response
+        return await self._ask(self._client, request, limits)
+
+    async def _renewed(self, client: ApiClient) -> bool:
+        """Whether there is another client now, with new credentials."""
+        if self._renew is None:
+            return False
         async with self._renewing:
             if self._client is client:  # nobody else has renewed it meanwhile
                 self._clients.append(prepared(await self._renew()))
                 self._client = self._clients[-1]
-        return await self._ask(self._client, request, limits)
+        return True
 
     async def _ask(self, client: ApiClient, request: _Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
-        asked = {key: value for key, value in request.query.items() if value}
         headers = {"Accept": request.accept} | ({"Content-Type": request.content_type} if request.body is not None else {})
-        path = request.path + (f"?{urlencode(asked)}" if asked else "")
-        _, url, full_headers, _, _ = await client.param_serialize(request.method, path, header_params=headers, auth_settings=["BearerToken"])
+        url, full_headers = await _addressed(client, request, headers)
         self.requests += 1
         answer = await client.call_api(request.method, url, full_headers, request.body, _request_timeout=limits)
         response: aiohttp.ClientResponse = answer.response
@@ -242,6 +280,14 @@ class _Request:
     repeatable: bool = True  # whether it may be sent again when nobody knows if it was carried out
     but_not: tuple[type[Transient], ...] = (Unsure, Expired)  # errors that are for the caller to deal with
     lost: list[str] = field(default_factory=list)  # attempts of which nobody knows
+
+
+async def _addressed(client: ApiClient, request: _Request, headers: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """A request's whole address, and its headers with the credentials."""
+    asked = {key: value for key, value in request.query.items() if value}
+    path = request.path + (f"?{urlencode(asked)}" if asked else "")
+    _, url, full_headers, _, _ = await client.param_serialize(request.method, path, header_params=headers, auth_settings=["BearerToken"])
+    return url, full_headers
 
 
 def _say(error: BaseException) -> str:

@@ -17,6 +17,10 @@ class AlreadyThere(Permanent):
     """409 AlreadyExists: somebody made an object of that name before."""
 
 
+class NotForwarded(Permanent):
+    """The API server does not lead to a pod's port: no right to it, or no such pod."""
+
+
 class Expired(Transient):
     """410: the version that a watch or a list asked for is no longer kept; list anew."""
 

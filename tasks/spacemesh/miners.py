@@ -12,8 +12,9 @@ from prefect.cache_policies import NO_CACHE
 
 from networks import labels
 from networks.errors import Permanent
-from networks.spacemesh.addresses import P2pAddress, host_port, split_host_port
+from networks.spacemesh.addresses import P2pAddress, host_port
 from networks.spacemesh.coinbase import CoinbaseKey, coinbase_key
+from networks.spacemesh.miner import GRPC_PORT
 from networks.spacemesh.plan import MinerPlan, NetworkPlan
 from tasks.kubernetes.connection import Connection
 from tasks.kubernetes.ensure import all_of, create_once, ensure_objects
@@ -21,7 +22,8 @@ from tasks.kubernetes.kinds import Obj
 from tasks.kubernetes.rollout import Rollout, RolloutFailed
 from tasks.retrying import worth_retrying
 from tasks.spacemesh.checks import late_miners
-from tasks.spacemesh.node import NotServed, identity_in_log, reachable, spacemesh_node
+from tasks.spacemesh.node import NotServed, identity_in_log, spacemesh_node
+from tasks.spacemesh.reach import NoWay
 from tasks.spacemesh.site import RunningMiner, RunningPoet, Site
 from tasks.spacemesh.trouble import tell_trouble
 from tasks.waiting import NotYet, wait_until
@@ -128,7 +130,7 @@ async def _meet(site: Site, miner: MinerPlan, pod: Obj, poet: RunningPoet) -> Ru
     """Where a ready miner is, and who."""
     host = await address_of_pod(site, miner, pod)
     grpc = host_port(host, node_port(site, miner.name, "grpc"))
-    identity = await identity_of(site.k8s, site.plan.namespace, pod["metadata"]["name"], grpc, miner.name)
+    identity = await identity_of(site, pod["metadata"]["name"], grpc, miner.name)
     return RunningMiner(
         plan=miner,
         node=pod["spec"]["nodeName"],
@@ -153,36 +155,27 @@ def node_port(site: Site, service: str, port: str) -> int:
     raise Permanent(f"service {service} has no node port {port}", advice="something changed the service: delete it and run again")
 
 
-async def identity_of(k8s: Connection, namespace: str, pod: str, grpc: str, name: str) -> str:
-    """A node's p2p identity: from the node itself, or from its log when the node is too old to tell."""
+async def identity_of(site: Site, pod: str, grpc: str, name: str) -> str:
+    """A node's p2p identity: from the node itself, or from its log when the node is too old to tell or cannot be reached."""
 
     async def ask() -> str:
-        async with spacemesh_node(grpc) as node:
+        async with site.reach.port(grpc, site.plan.namespace, pod, GRPC_PORT) as address, spacemesh_node(address) as node:
             return await node.identity()
 
     async def look_up() -> str:
-        for tail in (0, _LOG_LINES):  # a node writes it down at its start; of a log that was rotated since, only the end is there
-            if found := identity_in_log(await k8s.log(namespace, pod, tail=tail, limit=_LOG_BYTES)):
-                return found
+        if found := await logged_identity(site.k8s, site.plan.namespace, pod):
+            return found
         raise NotYet("no identity in its log")
 
     try:
         return await wait_until(ask, timeout=_ANSWER_SECONDS, interval=1, describe=f"{name} to say who it is", advice="look at the node's log")
-    except NotServed:
+    except (NotServed, NoWay):
         return await wait_until(look_up, timeout=_ANSWER_SECONDS, interval=2, describe=f"{name} to write down who it is", advice="look at its log")
-    except Permanent:
-        await explain_unreachable(grpc, name)
-        raise
 
 
-async def explain_unreachable(address: str, name: str) -> None:
-    """Permanent with the likely reason when nothing answers at the node port of a pod that is ready inside the cluster."""
-    host, port = split_host_port(address)
-    if await reachable(host, port):
-        return
-    raise Permanent(
-        f"{name} is ready, but {address} cannot be reached from where this flow runs",
-        why="nothing accepts connections on that node port",
-        advice="open the node port range (TCP 30000-32767) of the cluster's machines to this machine, set node_address to the kind of "
-        "address that is routed here, or run the flow inside the cluster",
-    )
+async def logged_identity(k8s: Connection, namespace: str, pod: str) -> str | None:
+    """A node's p2p identity as it wrote it down, if that can be found."""
+    for tail in (0, _LOG_LINES):  # a node writes it down at its start; of a log that was rotated since, only the end is there
+        if found := identity_in_log(await k8s.log(namespace, pod, tail=tail, limit=_LOG_BYTES)):
+            return found
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -118,14 +117,3 @@ def identity_in_log(text: str) -> str | None:
         if isinstance(identity, str) and is_identity(identity):
             return identity
     return None
-
-
-async def reachable(host: str, port: int, seconds: float = 3.0) -> bool:
-    """Whether something accepts TCP connections there."""
-    try:
-        async with asyncio.timeout(seconds):
-            _, writer = await asyncio.open_connection(host, port)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True

@@ -21,10 +21,11 @@ class Activation(StrEnum):
 
 
 class PoetServer:
-    """One PoET, by its public address (`host:port`)."""
+    """One PoET, by its public address (`host:port`). `via`: where it is asked, when that is not the way."""
 
-    def __init__(self, address: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, address: str, client: httpx.AsyncClient, via: str = "") -> None:
         self.address = address
+        self._via = via or address
         self._client = client
 
     async def activate(self, gateways: list[str]) -> Activation:
@@ -63,7 +64,7 @@ class PoetServer:
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         what = f"PoET {self.address} did not answer {path}"
         try:
-            answer = await self._client.request(method, f"http://{self.address}{path}", json=body)
+            answer = await self._client.request(method, f"http://{self._via}{path}", json=body)
         except httpx.TransportError as error:
             why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             advice = "check that the cluster's machines can be reached on their node ports from where the flow runs"

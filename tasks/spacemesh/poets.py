@@ -11,9 +11,10 @@ from prefect.cache_policies import NO_CACHE
 from networks import labels
 from networks.errors import Permanent, Transient
 from networks.spacemesh.plan import PoetPlan
+from networks.spacemesh.poet import REST_PORT
 from tasks.kubernetes.ensure import all_of, ensure_objects
 from tasks.retrying import retry_transient, worth_retrying
-from tasks.spacemesh.miners import explain_unreachable, node_port, roll_out
+from tasks.spacemesh.miners import node_port, roll_out
 from tasks.spacemesh.poet import Activation, PoetServer, poet_client
 from tasks.spacemesh.site import RunningMiner, RunningPoet, Site
 
@@ -57,16 +58,20 @@ async def activate_poets(site: Site, poets: Sequence[RunningPoet], miners: Seque
     grpc = {miner.plan.name: miner.grpc for miner in miners}
     gateways = [grpc[miner.name] for miner in site.plan.gateways]
     async with poet_client() as client:
-        outcomes = await all_of([_activate(client, poet, gateways) for poet in poets])
+        outcomes = await all_of([_activate(site, client, poet, gateways) for poet in poets])
     for poet, outcome in zip(poets, outcomes, strict=True):
         site.log(f"{poet.plan.name}: {outcome.value}")
     return {poet.plan.name: outcome for poet, outcome in zip(poets, outcomes, strict=True)}
 
 
-async def _activate(client: httpx.AsyncClient, poet: RunningPoet, gateways: list[str]) -> Activation:
-    server = PoetServer(poet.address, client)
+async def _activate(site: Site, client: httpx.AsyncClient, poet: RunningPoet, gateways: list[str]) -> Activation:
+    pod = site.pods[poet.plan.name]["metadata"]["name"]
+
+    async def attempt() -> Activation:
+        async with site.reach.port(poet.address, site.plan.namespace, pod, REST_PORT) as via:
+            return await PoetServer(poet.address, client, via).activate(gateways)
+
     try:
-        return await retry_transient(lambda: server.activate(gateways), patience=_PATIENCE)
+        return await retry_transient(attempt, patience=_PATIENCE)
     except Transient as error:
-        await explain_unreachable(poet.address, poet.plan.name)
         raise Permanent(f"{poet.plan.name} cannot be activated", why=f"{error.what}: {error.why}", advice=error.advice) from None

@@ -88,7 +88,7 @@ async def report(
         miners=tuple(miner_row(miner, plan.settings.images.node) for miner in miners),
         published=published.url if published else "",
         corrected=tuple(map(str, plan.corrections)),
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *site.reach.warnings),
     )
     await show_table(f"{plan.name}-miners", made.miner_table(), f"Miners of {plan.name}")
     await show_table(f"{plan.name}-poets", made.poet_table(), f"PoETs of {plan.name}")

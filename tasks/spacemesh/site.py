@@ -19,6 +19,7 @@ from tasks.kubernetes.nodes import as_worker_node
 from tasks.reporting import Progress, logger
 from tasks.retrying import worth_retrying
 from tasks.spacemesh.checks import Checked
+from tasks.spacemesh.reach import Reach
 from tasks.spacemesh.recording import another_run, correct_record
 
 
@@ -27,6 +28,7 @@ class Site:
 
     def __init__(self, k8s: Connection, plan: NetworkPlan, present: Present, tally: Tally, checked: Checked, ready_within: float) -> None:
         self.k8s = k8s
+        self.reach = Reach(k8s)
         self.plan = plan
         self.present = present
         self.tally = tally

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from networks import diagnosis
-from networks.errors import CosmodromeError, Permanent, SpecError
+from networks.errors import Permanent, SpecError
 from tasks.spacemesh import checks
 from tests.e2e.cluster import Target, keys_of
 
@@ -148,14 +148,36 @@ async def test_missing_right(lab: Target, network: str) -> None:
         await deploy(lab.spec(network, **TINY))
 
 
-async def test_node_ports_that_cannot_be_reached(lab: Target, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pods are ready, but not for us: said so, instead of a wait without end."""
-    from tasks.spacemesh import miners
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machines of the cluster are not reached from here: only its API server is."""
+    from tasks.spacemesh import reach
 
-    async def unreachable(site: Any, miner: Any, pod: Any) -> str:
-        return "127.0.0.1"  # nothing of the lab listens here
+    async def nothing(host: str, port: int, seconds: float) -> bool:
+        return False
 
-    monkeypatch.setattr(miners, "address_of_pod", unreachable)
-    monkeypatch.setattr(miners, "_ANSWER_SECONDS", 2)
-    with pytest.raises(CosmodromeError, match="cannot be reached from where this flow runs"):
+    monkeypatch.setattr(reach, "accepts", nothing)
+    monkeypatch.setattr(reach, "_DIRECT_SECONDS", 0.1)
+
+
+async def test_node_ports_that_cannot_be_reached(lab: Target, network: str, far_away: None) -> None:
+    """Private machines: nodes and PoETs are reached through the API server; said once, and the addresses are those that others will use."""
+    report = await deploy(lab.spec(network, miners=3, bootnodes=1))
+    assert all("/p2p/" in row.p2p_address for row in report.miners)
+    assert [row.state for row in report.poets] == ["activated"]
+    assert len(report.warnings) == 1
+    assert "reached through the API server" in report.warnings[0]
+    assert not any(row.grpc.startswith("127.0.0.1:") for row in report.miners)
+    again = await deploy(lab.spec(network, miners=3, bootnodes=1))
+    assert again.miners == report.miners
+    assert [row.state for row in again.poets] == ["already active"]
+
+
+async def test_no_way_to_the_pods_at_all(lab: Target, network: str, far_away: None) -> None:
+    """Identities are still to be had from logs; a PoET that must be activated is not, and both ways are named."""
+    refusal = {"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no port-forward"}
+    lab.fault("api", rf"^GET /api/v1/namespaces/{network}/pods/\S*/portforward", "status", code=403, body=refusal)
+    with pytest.raises(Permanent, match="cannot be reached from where this flow runs") as caught:
         await deploy(lab.spec(network, **TINY))
+    assert "node port" in caught.value.advice
+    assert "pods/portforward" in caught.value.advice

@@ -154,7 +154,7 @@ async def test_what_would_be_overwritten_is_told_before_anything_is_built(lab: T
 
 
 async def test_goes_with_its_network(lab: Target, network: str) -> None:
-    """The record knows the bucket; a plan says so; another network's object of that name stays; and a network that is gone already has its object removed."""
+    """The record knows the bucket; a plan says so; and what a network left that is gone already is removed when its bucket is named."""
     from flows.delete_network import delete_network
 
     name = f"{network}-archive/config.json"
