@@ -15,6 +15,7 @@ from typing import Any
 
 from lab.clock import Clock, micro_timestamp
 from lab.faults import Faults
+from lab.outside.autoscaler import Autoscaler
 from lab.outside.disks import Disks
 from lab.outside.gke_cluster import GkeCluster, Pool, read_pool
 from lab.outside.google import Accounts, GoogleError
@@ -130,6 +131,7 @@ class Fleet:
 
         async def make() -> None:
             await cluster.start(self.state / cluster.project / cluster.location / cluster.name, self._accounts)
+            cluster.cluster.life.spawn("autoscaler", Autoscaler(cluster, self._clock, lambda *wish: self._may_grow(cluster, *wish)).run())
             cluster.status = "RUNNING"
             for pool in cluster.pools.values():
                 pool.status = "RUNNING"
@@ -272,6 +274,15 @@ class Fleet:
             failed(operation.message)
         operation.status, operation.ended = "DONE", self._clock.now()
         del self._busy[path]
+
+    def _may_grow(self, cluster: GkeCluster, pool: Pool, per_zone: int) -> bool:
+        """Whether the autoscaler may do what it wants to."""
+        try:
+            self._must_be_idle(cluster)
+            self._check_quota(cluster, [(pool, (per_zone - pool.per_zone) * len(pool.zones))])
+        except GoogleError:
+            return False
+        return True
 
     # Quotas
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import logging
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,8 @@ from lab.outside.google import Accounts
 from lab.outside.machines import MachineType, machine_type
 
 Obj = dict[str, Any]
+
+log = logging.getLogger("lab.gke")
 
 GKE_VERSION = f"{VERSION.removeprefix('v')}-gke.1000000"
 STORAGE_CLASSES = {"standard-rwo": "pd-balanced", "standard": "pd-standard", "premium-rwo": "pd-ssd"}  # the first one is the default
@@ -103,6 +107,8 @@ class GkeCluster:
         pools = self.pools.values()
         specs: list[tuple[Pool, str, str]] = [(pool, name, zone) for pool in pools for name, zone in self._new_nodes(pool, pool.per_zone)]
         await self.cluster.start(state, lambda block: [self._spec(block, *one) for one in specs], tuple(STORAGE_CLASSES))
+        for task in self.cluster.life.tasks:
+            task.add_done_callback(self._tell)
 
     async def stop(self) -> None:
         """End it. Disks of its nodes go with them; those of its volumes stay."""
@@ -112,6 +118,11 @@ class GkeCluster:
 
     def _admit(self, token: str) -> None:
         self.cluster.authenticator.add(token, User("cosmodrome", ("system:masters", "system:authenticated")))
+
+    def _tell(self, task: asyncio.Task[None]) -> None:
+        """A part of the cluster has ended; that it failed should not go unseen."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s of %s ended", task.get_name(), self.path, exc_info=error)
 
     async def resize(self, pool: Pool, per_zone: int) -> None:
         """So many nodes in each zone of the pool."""
@@ -150,8 +161,12 @@ class GkeCluster:
         group = hashlib.blake2b(f"{self.path}/{pool.name}".encode(), digest_size=4).hexdigest()
         return f"gke-{self.name[:20].rstrip('-')}-{pool.name[:15].rstrip('-')}-{group}-{_letters(group, number)}"
 
+    def example(self, block: AddressBlock, pool: Pool) -> NodeSpec:
+        """What the next node of a pool would be like."""
+        return self._spec(block, pool, f"{pool.name}-example", pool.zones[0])
+
     def _spec(self, block: AddressBlock, pool: Pool, name: str, zone: str) -> NodeSpec:
-        address = block.node(self._numbers[name])
+        address = block.node(self._numbers.get(name, 1))
         private = (self.wish.get("privateClusterConfig") or {}).get("enablePrivateNodes")
         labels = {
             "cloud.google.com/gke-nodepool": pool.name, "cloud.google.com/gke-os-distribution": "cos", "cloud.google.com/machine-family":

@@ -178,6 +178,23 @@ def test_node_pools_and_labels(gke: container_v1.ClusterManagerClient) -> None:
     finish(gke, gke.delete_cluster(project_id="lab", zone="us-central1-a", cluster_id="pools"))
 
 
+def test_a_pool_that_grows_when_pods_find_no_place(gke: container_v1.ClusterManagerClient, outside_lab: Obj, tmp_path: Path) -> None:
+    autoscaling = {"enabled": True, "min_node_count": 1, "max_node_count": 4}
+    pool = {"name": "default", "initial_node_count": 1, "config": {"machine_type": "e2-standard-4"}, "autoscaling": autoscaling}
+    finish(gke, gke.create_cluster(parent=ZONE, cluster={"name": "grows", "node_pools": [pool]}))
+    path = f"{ZONE}/clusters/grows"
+    with connect(gke.get_cluster(name=path), outside_lab["tokens"]["google"], tmp_path) as api:
+        core = kubernetes.CoreV1Api(api)
+        wait_for(lambda: core.list_namespaced_service_account("default").items)
+        for number in range(3):
+            container = {"name": "main", "image": "example/pause", "resources": {"requests": {"cpu": "3"}}}
+            core.create_namespaced_pod("default", {"metadata": {"name": f"miner-{number}"}, "spec": {"containers": [container]}})
+        wait_for(lambda: all(pod.status.phase == "Running" for pod in core.list_namespaced_pod("default").items))
+        assert len(core.list_node().items) == gke.get_cluster(name=path).current_node_count == 3
+        assert any(event.reason == "TriggeredScaleUp" for event in core.list_namespaced_event("default").items)
+    finish(gke, gke.delete_cluster(name=path))
+
+
 def test_quotas_and_what_is_not_there(gke: container_v1.ClusterManagerClient, set_up: SetUp) -> None:
     set_up("gke", {"quotas": {"C3_CPUS": 8}})
     with pytest.raises(exceptions.Forbidden, match=r"resource \"C3_CPUS\": request requires '24\.0' and is short '16\.0'"):
