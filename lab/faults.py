@@ -12,7 +12,7 @@ HTTP_EFFECTS = ("status", "delay", "hang", "reset", "reset-after", "cut-off", "w
 
 # What may go wrong where. None: whatever the programs look for.
 EFFECTS: dict[str, tuple[str, ...] | None] = {
-    **dict.fromkeys(("api", "storage", "cloudflare", "slack", "github", "gke", "compute"), HTTP_EFFECTS),
+    **dict.fromkeys(("api", "storage", "cloudflare", "slack", "github", "gke", "compute", "charts"), HTTP_EFFECTS),
     "operation": ("fail", "slow"),
     "image": ("pull-error",),
     "container": ("oom", "crash", "hang"),
@@ -25,7 +25,7 @@ EFFECTS: dict[str, tuple[str, ...] | None] = {
 class Fault:
     """One wish for trouble. `place` says which part of the lab looks at it:
 
-    - `api` (the Kubernetes API), `storage`, `cloudflare`, `slack`, `github`, `gke`, `compute`: requests over HTTP; target is `METHOD /path?query`;
+    - `api` (the Kubernetes API), `storage`, `cloudflare`, `slack`, `github`, `gke`, `compute`, `charts`: requests over HTTP; target is `METHOD /path?query`;
       effects are those of lab/trouble.py.
     - `operation`: what GKE is asked to do; target is `TYPE projects/p/locations/l/clusters/c`, such as `CREATE_CLUSTER …`;
       effects `fail` (`message`, `code`: a google.rpc.Code), `slow` (`seconds` of lab time more).
