@@ -34,11 +34,15 @@ def _restored(kind: type[CosmodromeError], args: tuple[object, ...], state: dict
 
 
 class Transient(CosmodromeError):
-    """Worth trying again: 429, 5xx, a connection that broke. `retry_after` is what the other side asked for, in seconds."""
+    """Worth trying again: 429, 5xx, a connection that broke.
+
+    `retry_after` is what the other side asked for, `tried_for` how long it was tried again already; both in seconds.
+    """
 
     def __init__(self, what: str, *, why: str = "", advice: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, why=why, advice=advice)
         self.retry_after = retry_after
+        self.tried_for = 0.0
 
 
 class Permanent(CosmodromeError):

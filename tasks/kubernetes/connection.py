@@ -17,9 +17,11 @@ from blocks.cluster import Cluster, ClusterUnusable
 from networks.errors import Permanent, Transient
 from tasks.kubernetes.errors import Conflict, Expired, NotForwarded, Unsure, translate
 from tasks.kubernetes.kinds import Kind, Obj
+from tasks.reporting import logger
 from tasks.retrying import retry_transient
 from tasks.waiting import WALL, Clock
 
+PATIENCE = 45.0  # seconds of trouble to ride out before giving up
 MANAGER = "cosmodrome"  # our name as a field manager: what server-side apply remembers as ours
 JSON = "application/json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
@@ -28,6 +30,8 @@ _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
 _CHANNELS = "v4.channel.k8s.io"
 _FORWARD_SECONDS = 10.0
+_WATCH_SECONDS = 30.0  # until a watch has begun
+_TELL_AFTER, _TELL_EVERY = 2.0, 10.0  # seconds of trouble
 _PAGE = 500
 _USUAL_LIMITS = aiohttp.ClientTimeout(total=30, sock_connect=10)
 _LOST = (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError, OSError)
@@ -47,7 +51,7 @@ class Connection:
         *,
         renew: Callable[[], Awaitable[ApiClient]] | None = None,
         at_once: int = 16,
-        patience: float = 45.0,
+        patience: float | None = None,
         clock: Clock = WALL,
     ) -> None:
         self.name = name
@@ -57,7 +61,8 @@ class Connection:
         self._renew = renew  # makes another client when credentials run out: those of an `exec` section last an hour
         self._renewing = asyncio.Lock()
         self._slots = asyncio.Semaphore(at_once)
-        self._patience = patience  # seconds of trouble to ride out before giving up
+        self._patience = PATIENCE if patience is None else patience
+        self._told_at = float("-inf")
         self._clock = clock
 
     async def close(self) -> None:
@@ -125,8 +130,10 @@ class Connection:
             body["preconditions"] = {"uid": uid}
         await self._json("DELETE", kind.path(namespace, name), body=body, what=f"delete {kind.kind} {name}")
 
-    async def watch(self, kind: Kind, namespace: str | None, version: str, labels: str = "", seconds: int = 240) -> AsyncIterator[tuple[str, Obj]]:
-        """Events (type, object) from a version on, until the server ends the watch.
+    async def watch(
+        self, kind: Kind, namespace: str | None, version: str, labels: str = "", seconds: int = 240, begun: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[tuple[str, Obj]]:
+        """Events (type, object) from a version on, until the server ends the watch. `begun` is called when the server has agreed to it.
 
         Expired when the version is no longer kept; Transient when the connection is lost.
         """
@@ -135,9 +142,11 @@ class Connection:
         what = f"watch {kind.plural}"
         response = None
         try:
-            response = await self._open(_Request("GET", kind.path(namespace), what, query), limits)
+            async with asyncio.timeout(_WATCH_SECONDS):
+                response = await self._open(_Request("GET", kind.path(namespace), what, query), limits)
             if response.status != 200:
                 raise translate(response.status, await response.text(), response.headers, what)
+            begun()
             async for line in response.content:
                 if not line.strip():
                     continue
@@ -209,7 +218,15 @@ class Connection:
 
     async def _send(self, request: _Request) -> tuple[int, str]:
         """Status and text of the answer, after riding out what trouble may be ridden out."""
-        return await retry_transient(lambda: self._once(request), patience=self._patience, but_not=request.but_not, clock=self._clock)
+        again: dict[str, Any] = {"patience": self._patience, "but_not": request.but_not, "clock": self._clock, "tell": self._tell}
+        return await retry_transient(lambda: self._once(request), **again)
+
+    def _tell(self, error: Transient, passed: float, left: float) -> None:
+        """Say what is waited for: not each blip, and once for all requests that meet the same trouble."""
+        now = self._clock.monotonic()
+        if passed >= _TELL_AFTER and now - self._told_at >= _TELL_EVERY:
+            self._told_at = now
+            logger().warning("%s: %s: %s; trying for another %.0f s", self.name, error.what, error.why, left)
 
     async def _once(self, request: _Request) -> tuple[int, str]:
         what = f"cannot {request.what}"

@@ -17,11 +17,14 @@ from networks.errors import Permanent, Transient
 from tasks.kubernetes.connection import Connection
 from tasks.kubernetes.kinds import DEPLOYMENT, EVENT, POD, Obj
 from tasks.kubernetes.watching import Mirror, mirrors
+from tasks.reporting import logger
 from tasks.waiting import WALL, Clock
 
 _LOOK_EVERY = 1.0  # seconds: some troubles are told by nothing but time
 _EVENTS_EVERY = 5.0
 _EVENTS_SELDOM = 40.0
+_BLIND_SECONDS = 45.0
+_TELL_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Rollout:
     progress: Callable[[int], Awaitable[None]] | None = None  # told how many are ready
     clock: Clock = WALL
     deployments: dict[str, Obj] = field(default_factory=dict)  # as they were when all were ready
+    _told: int = 0  # second of blindness
 
     async def wait(self) -> dict[str, Obj]:
         """The ready pod of each Deployment. RolloutFailed when one of them is hopeless, or time is up."""
@@ -116,6 +120,7 @@ class Rollout:
                     return ready
                 if failed := deployments.failed or pods.failed:
                     raise failed
+                self._check_sight(deployments, pods)
                 now = self.clock.monotonic()
                 troubles = self._troubles(waiting, deployments.objects, pods.objects, events)
                 if troubles and now - events_at >= pause:
@@ -128,6 +133,18 @@ class Rollout:
                     raise self._time_out(waiting, troubles, deployments, pods)
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(changed.wait(), _LOOK_EVERY)
+
+    def _check_sight(self, *watched: Mirror) -> None:
+        """RolloutFailed when nothing has been seen for too long: what is asked for later would only fail likewise."""
+        blind = max(watched, key=Mirror.blind_for)
+        if blind.trouble is None:
+            return
+        if blind.blind_for() > _BLIND_SECONDS:
+            what = f"{self.describe}: the cluster could not be watched for {_BLIND_SECONDS:.0f} s"
+            raise RolloutFailed(what, (), why=f"{blind.trouble.what}: {blind.trouble.why}", advice=f"{blind.trouble.advice}; then run again")
+        if (second := int(blind.blind_for())) and second % _TELL_EVERY == 0 and second != self._told:
+            logger().warning("%s: %s; waiting for another %.0f s", blind.trouble.what, blind.trouble.why, _BLIND_SECONDS - second)
+            self._told = second
 
     def _sort(self, deployments: Mapping[str, Obj], pods: Mapping[str, Obj]) -> tuple[dict[str, Obj], list[str]]:
         ready: dict[str, Obj] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from networks.errors import Permanent, Transient
 from tasks.kubernetes.connection import Connection
@@ -19,6 +19,7 @@ class Mirror:
     def __init__(self, k8s: Connection, kind: Kind, namespace: str, labels: str, changed: Callable[[], None], clock: Clock = WALL) -> None:
         self.objects: dict[str, Obj] = {}
         self.trouble: Transient | None = None  # why the mirror is blind at the moment
+        self.blind_since = 0.0  # when that began, by the clock
         self.failed: Permanent | None = None  # why it will stay blind
         self._k8s = k8s
         self._kind, self._namespace, self._labels = kind, namespace, labels
@@ -44,18 +45,31 @@ class Mirror:
         # Watches end when the server likes: this goes on from the version seen last, or lists anew when that is too old.
         while True:
             try:
-                async for event, obj in self._k8s.watch(self._kind, self._namespace, self._version, self._labels):
+                async for event, obj in self._k8s.watch(self._kind, self._namespace, self._version, self._labels, begun=self._see):
                     self._take(event, obj)
                 await self._clock.sleep(0.1)  # ended by its time-out: not a fault
             except Expired:
-                with suppress(Transient):
+                try:
                     await self.fill()
+                except Transient as error:
+                    self._lose(error)
             except Transient as error:
-                self.trouble = error
+                self._lose(error)
                 await self._clock.sleep(max(0.5, error.retry_after or 0))
 
-    def _take(self, event: str, obj: Obj) -> None:
+    def blind_for(self) -> float:
+        """For how many seconds nothing was to be seen."""
+        return self._clock.monotonic() - self.blind_since if self.trouble else 0.0
+
+    def _see(self) -> None:
         self.trouble = None
+
+    def _lose(self, error: Transient) -> None:
+        if self.trouble is None:
+            self.blind_since = self._clock.monotonic()
+        self.trouble = error
+
+    def _take(self, event: str, obj: Obj) -> None:
         self._version = obj["metadata"]["resourceVersion"]
         if event == "BOOKMARK":
             return

@@ -29,8 +29,8 @@ async def trouble_markdown(k8s: Connection, namespace: str, error: RolloutFailed
     lines = [f"# {error.what}", ""]
     if not error.troubles:
         lines += [error.why, "", f"**What to do:** {error.advice}", ""]
-    for trouble in error.troubles[:_TOLD]:
-        lines += await _section(k8s, namespace, trouble)
+    sections = await asyncio.gather(*(_section(k8s, namespace, trouble) for trouble in error.troubles[:_TOLD]))
+    lines += [line for section in sections for line in section]
     if len(error.troubles) > _TOLD:
         lines += ["", "And so are: " + ", ".join(t.deployment for t in error.troubles[_TOLD:])]
     return "\n".join(lines)
@@ -40,8 +40,9 @@ async def _section(k8s: Connection, namespace: str, trouble: Trouble) -> list[st
     lines = [f"## {trouble.deployment}", "", trouble.diagnosis.summary, "", f"**What to do:** {trouble.diagnosis.advice}", ""]
     if trouble.pod is None:
         return lines
-    log = await _or_why_not(last_lines(k8s, namespace, trouble.pod, trouble.diagnosis.container))
-    events = await _or_why_not(_event_lines(k8s, namespace, trouble.pod))
+    log, events = await asyncio.gather(
+        _or_why_not(last_lines(k8s, namespace, trouble.pod, trouble.diagnosis.container)), _or_why_not(_event_lines(k8s, namespace, trouble.pod))
+    )
     lines += [f"### Last log lines of pod {trouble.pod}", "", _fenced(log or "(it wrote nothing)"), ""]
     return [*lines, "### Events", "", _fenced(events or "(none)"), ""]
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from networks import diagnosis
-from networks.errors import Permanent, SpecError
+from networks.errors import Permanent, SpecError, Transient
+from tasks.kubernetes import connection
 from tasks.spacemesh import checks
 from tests.e2e.cluster import Target, keys_of
 
@@ -137,6 +138,23 @@ async def test_api_server_in_trouble(lab: Target, network: str, effect: str, opt
     assert len(keys_of(objects)) == 2
     assert len(objects["Pod"]) == 3
     assert (await deploy(lab.spec(network, **TINY))).changes.created == 0
+
+
+async def test_api_server_that_stays_down(lab: Target, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The patience is spent once, not again by the task around it."""
+    tries = []
+    real = checks.find_record
+
+    async def counted(*arguments: Any) -> Any:
+        tries.append(arguments)
+        return await real(*arguments)
+
+    monkeypatch.setattr(checks, "find_record", counted)
+    monkeypatch.setattr(connection, "PATIENCE", 1)
+    lab.fault("api", rf"^GET /api/v1/namespaces/{network}", "status", code=500)
+    with pytest.raises(Transient, match="HTTP 500"):
+        await deploy(lab.spec(network, **TINY))
+    assert len(tries) == 1
 
 
 async def test_missing_right(lab: Target, network: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from typing import Any
 
 import pytest
 from aiohttp import web
+from prefect.states import Failed
 
 from blocks.cluster import Cluster
 from networks.errors import Permanent, Transient
@@ -13,6 +16,7 @@ from tasks.kubernetes.connection import Connection
 from tasks.kubernetes.ensure import Present, Tally, create_once, ensure_objects
 from tasks.kubernetes.errors import Expired, NotThere
 from tasks.kubernetes.kinds import CONFIG_MAP, POD, SECRET
+from tasks.retrying import worth_retrying
 from tests.tasks.scripted import FakeClock, hang_up, kubeconfig, refuses, says, scripted_cluster, serving, streams
 
 
@@ -57,6 +61,26 @@ async def test_gives_up_after_a_while_with_the_last_reason() -> None:
         with pytest.raises(Transient, match="etcd is gone"):
             await k8s.get(CONFIG_MAP, "n", "a")
     assert 20 < clock.now <= 45
+
+
+async def test_trouble_is_told_while_it_lasts(caplog: pytest.LogCaptureFixture) -> None:
+    """Not the first moments, and once for all requests that meet it."""
+    async with scripted_cluster(refuses(500, "InternalError", "etcd is gone"), clock=FakeClock()) as (k8s, _):
+        await asyncio.gather(*(k8s.get(CONFIG_MAP, "n", "a") for _ in range(5)), return_exceptions=True)
+    told = [record.getMessage() for record in caplog.records if "trying for another" in record.getMessage()]
+    assert 2 <= len(told) <= 5
+    assert "etcd is gone (HTTP 500 InternalError); trying for another" in told[0]
+
+
+async def test_what_was_ridden_out_in_vain_is_not_ridden_out_again() -> None:
+    """The task around it would only double the wait."""
+    async with scripted_cluster(refuses(500, "InternalError", "etcd is gone"), clock=FakeClock()) as (k8s, _):
+        with pytest.raises(Transient) as caught:
+            await k8s.get(CONFIG_MAP, "n", "a")
+    assert caught.value.tried_for > 20
+    task: Any = None
+    assert not worth_retrying(task, task, Failed(data=caught.value))
+    assert worth_retrying(task, task, Failed(data=Transient("not tried again yet")))
 
 
 async def test_a_missing_right_names_verb_and_resource() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from networks.errors import Permanent
+from tasks.kubernetes import rollout
 from tasks.kubernetes.rollout import Rollout, RolloutFailed, pod_of, rolled_out
 from tests.tasks.scripted import hang_up, refuses, says, serving, streams
 from tests.tasks.scripted import kubeconfig as kubeconfig_of
@@ -146,3 +149,25 @@ async def test_time_up_tells_what_was_seen_last() -> None:
     with pytest.raises(RolloutFailed, match="not ready after 0 s: miner-1") as caught:
         await roll_out(Api([[deployment(ready=False)], streams()], [[pod()], streams()]), timeout=0.01)
     assert "Running" in str(caught.value)
+
+
+async def test_a_cluster_that_cannot_be_watched_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API server that stays down: soon, with its own words, and not only when the pods' time is up."""
+    monkeypatch.setattr(rollout, "_BLIND_SECONDS", 0.3)
+    down = refuses(500, "InternalError", "etcd is gone")
+    with pytest.raises(RolloutFailed, match=r"could not be watched.*etcd is gone"):
+        await roll_out(Api([[deployment(ready=False)], down], [[pod()], down]), timeout=600)
+
+
+async def test_a_watch_that_is_only_quiet_is_not_blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It broke once, and was taken up again; nothing happens since."""
+    monkeypatch.setattr(rollout, "_BLIND_SECONDS", 0.3)
+
+    async def quiet(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await asyncio.sleep(1.5)
+        await response.write(json.dumps(READY).encode() + b"\n")
+        return response
+
+    await roll_out(Api([[deployment(ready=False)], hang_up, quiet], [[pod()], streams()]))
