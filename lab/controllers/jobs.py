@@ -30,6 +30,7 @@ from lab.kubernetes.store import Event
 Obj = dict[str, Any]
 
 _BATCHED = 1.0  # lab seconds for which changes of pods are collected
+_SHARE = 3.0  # a job that takes long to look at is looked at less often: at most a quarter of the time
 _MOST_UNCOUNTED = 500  # pods named in a status at once
 _OURS = "kubernetes.io/job-controller"
 
@@ -48,6 +49,7 @@ class JobController(Controller):
         self._jobs = self.index(JOB, lambda obj: (uid_of(obj), ("namespace", obj["metadata"]["namespace"])))
         self._ends = EndTimes(self.clock)
         self._backoffs: dict[str, Backoff] = {}
+        self._takes: dict[Key, float] = {}  # lab seconds that the last look took
         self._started: dict[str, tuple[str, float]] = {}  # job uid -> its startTime, and the lab second of it
 
     def on_event(self, event: Event) -> None:
@@ -59,24 +61,29 @@ class JobController(Controller):
         for uid in controller_uid(pod):
             for job in self._jobs.get(uid):
                 self._ends.note(pod, event.type == "DELETED")
-                self.queue.add_after(key_of(job), _BATCHED)
+                self._look_later(key_of(job))
         if controller_of(pod) is None and event.type != "DELETED" and labels_of(pod):
             for job in self._jobs.get(("namespace", pod["metadata"]["namespace"])):
                 if match_selector(job["spec"]["selector"])(labels_of(pod)):
-                    self.queue.add_after(key_of(job), _BATCHED)
+                    self._look_later(key_of(job))
 
     def _on_job(self, event: Event) -> None:
         job, key = event.object, key_of(event.object)
         if event.type == "DELETED":
             self._backoffs.pop(uid_of(job), None)
             self._started.pop(uid_of(job), None)
+            self._takes.pop(key, None)
         if event.old is not None and event.type != "DELETED" and event.old["metadata"]["generation"] == job["metadata"]["generation"]:
-            self.queue.add_after(key, _BATCHED)
+            self._look_later(key)
         else:
             self.queue.add(key)
 
+    def _look_later(self, key: Key) -> None:
+        self.queue.add_after(key, max(_BATCHED, _SHARE * self._takes.get(key, 0.0)))
+
     def sync(self, key: Key) -> None:
         """Count what ended, decide, make or delete pods, write the status."""
+        began = self.clock.monotonic()
         job = self.registry.find(JOB, *key)
         if job is None or is_over(job) or job["spec"].get("managedBy", _OURS) != _OURS:
             return
@@ -91,6 +98,7 @@ class JobController(Controller):
             failure = self._manage(look, backoff)
         self._write(look)
         self._backoffs[uid_of(job)] = backoff
+        self._takes[key] = self.clock.monotonic() - began
         if failure is not None:
             raise failure
 

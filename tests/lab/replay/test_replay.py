@@ -17,7 +17,7 @@ from tests.lab.replay.transcript import load, scenarios
 
 AT_ONCE = 3  # labs, each a process
 SLOWER = 3  # how much slower a second try is
-LONGEST_FIRST = ("04", "05b", "10", "05a", "08")
+LONGEST_FIRST = ("04", "07b", "07a", "05b", "10", "06a", "13", "05a", "08")
 
 
 class Replays:
