@@ -87,6 +87,7 @@ async def remote_command(request: web.Request, streams: Streams, open_session: O
     finally:
         listening.cancel()
         telling.cancel()
+        await asyncio.gather(listening, telling, return_exceptions=True)
         session.close()
         await channels.close()
     return channels.socket

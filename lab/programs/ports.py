@@ -121,7 +121,10 @@ class PortGuard:
             call = _Call(number, thread, kind, handle & 0x7FFFFFFF, _memory(thread, place, min(length & 0xFFFFFFFF, 128)))
             answer = self._answer(listener, call)
         except OSError as error:
-            answer = -(error.errno or errno.EINVAL)
+            answer = -max(error.errno or 0, 0) or -errno.EINVAL
+        except Exception:  # whatever it is: somebody waits
+            _reply(listener, number, None)
+            raise
         if answer != _LATER:
             _reply(listener, number, answer)
 
@@ -130,49 +133,58 @@ class PortGuard:
         wanted = _parse(call.address)
         if wanted is None:
             return None
-        host, port, family = wanted
+        host, port = wanted
         if call.number == _MACHINES[platform.machine()][1]:
-            return self._bind(call, family, port) if host in _LOCAL and port else None
-        if host in _LOCAL and port and self._taken(port):
-            return self._connect(listener, call, family, port)
-        if family == socket.AF_INET and ipaddress.ip_address(host) in self._network:
+            return self._bind(call, port) if host in _LOCAL and port else None
+        if host in _LOCAL and port:
+            sock = _socket_of(call)
+            if self._taken(sock.type, port):
+                return self._connect(listener, call, sock, port)
+            sock.close()
+        elif ipaddress.ip_address(host) in self._network:
             with contextlib.suppress(OSError), _socket_of(call) as sock:
-                if sock.getsockname() == ("0.0.0.0", 0):
+                if sock.family == socket.AF_INET and sock.getsockname() == ("0.0.0.0", 0):
                     sock.setsockopt(socket.IPPROTO_IP, _ADDRESS_WITHOUT_PORT, 1)
                     sock.bind((self._address, 0))
         return None
 
-    def _place(self, family: int, port: int) -> tuple[str, int]:
-        return (f"::ffff:{self._address}" if family == socket.AF_INET6 else self._address), port
+    def _place(self, sock: socket.socket, port: int) -> tuple[str, int]:
+        return (f"::ffff:{self._address}" if sock.family == socket.AF_INET6 else self._address), port
 
-    def _bind(self, call: _Call, family: int, port: int) -> int:
+    def _bind(self, call: _Call, port: int) -> int:
         with _socket_of(call) as sock:
-            if family == socket.AF_INET6 and sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+            if sock.family == socket.AF_INET6 and sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
                 sock.bind(("::1", 0))  # pods have no IPv6 address: it may listen, and nobody will come
             else:
-                sock.bind(self._place(family, port))
+                _reuse(sock)
+                sock.bind(self._place(sock, port))
         return 0
 
-    def _taken(self, port: int) -> bool:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    def _taken(self, kind: int, port: int) -> bool:
+        with socket.socket(socket.AF_INET, kind) as probe:
+            _reuse(probe)
             try:
                 probe.bind((self._address, port))
             except OSError as error:
                 return error.errno == errno.EADDRINUSE
         return False
 
-    def _connect(self, listener: int, call: _Call, family: int, port: int) -> int:
-        sock = _socket_of(call)
+    def _connect(self, listener: int, call: _Call, sock: socket.socket, port: int) -> int:
+        place = self._place(sock, port)
         if not os.get_blocking(sock.fileno()):
             with sock:
-                return -sock.connect_ex(self._place(family, port))
+                return -sock.connect_ex(place)
 
         def wait() -> int:  # it is the caller that wants to wait: not in our thread
             with sock:
-                return -sock.connect_ex(self._place(family, port))
+                return -sock.connect_ex(place)
 
         async def finish() -> None:
-            _reply(listener, call.id, await asyncio.to_thread(wait))
+            answer: int | None = None
+            try:
+                answer = await asyncio.to_thread(wait)
+            finally:
+                _reply(listener, call.id, answer)
 
         task = asyncio.ensure_future(finish())
         self._pending.add(task)
@@ -187,6 +199,12 @@ def _reply(listener: int, number: int, answer: int | None) -> None:
     data = struct.pack("QqiI", number, 0, 0 if answer is None else answer, _CONTINUE if answer is None else 0)
     with contextlib.suppress(OSError):  # it has been killed
         fcntl.ioctl(listener, _SEND, data)
+
+
+def _reuse(sock: socket.socket) -> None:
+    """A pod is new to its network: connections that ended at the same address, another pod's or lab's, keep no port. Listeners do all the same."""
+    if sock.type == socket.SOCK_STREAM:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
 def _memory(thread: int, place: int, length: int) -> bytes:
@@ -212,17 +230,17 @@ def _socket_of(call: _Call) -> socket.socket:
     return socket.socket(fileno=found)
 
 
-def _parse(address: bytes) -> tuple[str, int, int] | None:
-    """Host (an IPv4 address, also for what means the same in IPv6), port and family; None when it is something else."""
+def _parse(address: bytes) -> tuple[str, int] | None:
+    """Host (an IPv4 address, also for what means the same in IPv6) and port; None when it is something else."""
     if len(address) < 8:
         return None
     (family,) = struct.unpack_from("H", address)
     (port,) = struct.unpack_from(">H", address, 2)
     if family == socket.AF_INET:
-        return socket.inet_ntoa(address[4:8]), port, family
+        return socket.inet_ntoa(address[4:8]), port
     if family == socket.AF_INET6 and len(address) >= 24:
         host = ipaddress.IPv6Address(address[8:24])
         if host.ipv4_mapped:
-            return str(host.ipv4_mapped), port, family
-        return ("0.0.0.0" if host.is_unspecified else "127.0.0.1" if host.is_loopback else str(host)), port, family
+            return str(host.ipv4_mapped), port
+        return ("0.0.0.0" if host.is_unspecified else "127.0.0.1" if host.is_loopback else str(host)), port
     return None

@@ -37,6 +37,8 @@ class CommandSession:
     """A real process. Its output waits in the pipes until it is read."""
 
     def __init__(self, argv: list[str], env: dict[str, str], directory: str, streams: Streams, root: str, address: str = "") -> None:
+        self._work: asyncio.Task[None] | None = None
+        self._closing = False
         self._input = self._terminal = -1
         self._outputs: dict[int, int] = {}  # 1: output, 2: errors; our ends
         files = self._open_terminal(root) if streams.tty else self._open_pipes(streams)
@@ -105,15 +107,19 @@ class CommandSession:
 
     def close(self) -> None:
         """Nobody listens any more. The process is left alone, as by a container runtime; it will notice when it writes."""
+        if self._work is None:
+            self._close_handles()
+        elif not self._closing:
+            self._closing = True
+            self._work.cancel()
+            self._work.add_done_callback(lambda _: self._close_handles())  # not before: a number may be somebody else's by then
+
+    def _close_handles(self) -> None:
         for number in (self._input, *self._outputs.values()):
             if number >= 0:
-                with contextlib.suppress(RuntimeError):
-                    asyncio.get_running_loop().remove_reader(number)
                 os.close(number)
         self._input = self._terminal = -1
         self._outputs = {}
-        if hasattr(self, "_work"):
-            self._work.cancel()
 
     def kill(self) -> None:
         """The container ends."""

@@ -64,13 +64,12 @@ def pod(api: client.ApiClient, namespace: str) -> Iterator[Callable[..., None]]:
     core = client.CoreV1Api(api)
 
     def make(name: str, *containers: dict[str, Any]) -> None:
-        core.create_namespaced_pod(
-            namespace, {"metadata": {"name": name}, "spec": {"containers": list(containers), "terminationGracePeriodSeconds": 1}}
-        )
+        spec = {"containers": list(containers), "terminationGracePeriodSeconds": 1, "restartPolicy": "Never"}
+        core.create_namespaced_pod(namespace, cast(Any, {"metadata": {"name": name}, "spec": spec}))
         for event in watching.Watch().stream(core.list_namespaced_pod, namespace, field_selector=f"metadata.name={name}", timeout_seconds=20):
             if any(one.type == "Ready" and one.status == "True" for one in event["object"].status.conditions or ()):
                 return
-        raise AssertionError(f"{name} is not ready")
+        raise AssertionError(f"{name} is not ready: {core.read_namespaced_pod(name, namespace).status}")
 
     yield make
 
