@@ -14,6 +14,7 @@ from aiohttp import web
 
 log = logging.getLogger("lab")
 
+HEAD_BYTES = 2**20  # of a request line or header: as much as a Go server takes
 CLOSE_SECONDS = 0.5  # real time that open requests get at the end
 
 
@@ -58,7 +59,9 @@ class Lifetime:
 
     async def run_app(self, app: web.Application) -> web.AppRunner:
         """An application, ready to listen."""
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS, handler_cancellation=True)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=CLOSE_SECONDS, handler_cancellation=True, max_line_size=HEAD_BYTES, max_field_size=HEAD_BYTES
+        )
         await runner.setup()
         self.at_end(runner.cleanup)
         return runner

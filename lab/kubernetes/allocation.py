@@ -40,9 +40,9 @@ class ServiceAllocator:
             for key in _ADDRESS_FIELDS[1:]:
                 if key in before:
                     after.setdefault(key, before[key])
-        had = {(port.get("protocol"), port["port"]): port.get("nodePort") for port in before.get("ports") or ()}
+        had = {(port.get("protocol"), port.get("port")): port.get("nodePort") for port in before.get("ports") or ()}
         for port in after.get("ports") or ():
-            there = had.get((port.get("protocol"), port["port"]))
+            there = had.get((port.get("protocol"), port.get("port")))
             if _wants_node_ports(after) and there and not port.get("nodePort"):
                 port["nodePort"] = there
             elif not _wants_node_ports(after) and port.get("nodePort") == there:

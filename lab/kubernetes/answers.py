@@ -42,7 +42,8 @@ def answer_value(value: Any, form: Form, status: int = 200, warnings: Iterable[s
 def add_warnings(response: web.StreamResponse, warnings: Iterable[str]) -> None:
     """A Warning header for each."""
     for text in warnings:
-        response.headers.add("Warning", "299 - " + json.dumps(text, ensure_ascii=False))
+        quoted = json.dumps("".join(sign if sign.isprintable() else " " for sign in text), ensure_ascii=False)
+        response.headers.add("Warning", f"299 - {quoted}")
 
 
 def text_answer(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -188,7 +188,7 @@ def _readable(kind: Kind, applied: Any, subresource: str) -> Obj:
         raise bad_request("error decoding YAML: the configuration is no object")
     api_version, name = applied.get("apiVersion", ""), applied.get("kind", "")
     if (api_version, name) != (kind.api_version, kind.kind):
-        group_version = api_version if "/" in api_version else f"/{api_version}"
+        group_version = api_version if "/" in str(api_version) else f"/{api_version}"
         raise bad_request(f"invalid object type: {group_version}, Kind={name}")
     meta = applied.get("metadata") or {}
     if meta.get("managedFields") is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
@@ -16,6 +17,7 @@ from lab.kubernetes.negotiation import body_encoding
 Obj = dict[str, Any]
 
 MAX_BODY = 3 * 2**20
+MAX_DEPTH = 200  # of lists and maps within one another; a real server takes 10,000
 
 
 def too_large() -> ApiError:
@@ -31,7 +33,7 @@ def parse(data: bytes, content_type: str, what: str) -> tuple[Any, list[str]]:
     if encoding == "protobuf":
         return protobuf.decode_body(data), []
     try:
-        value = orjson.loads(data)
+        value = load_json(data)
     except ValueError:
         raise bad_request(_unrecognized(what, f"json parse error: {json_fault(data)} ({_excerpt(data)})")) from None
     return value, duplicate_keys(data)
@@ -40,13 +42,75 @@ def parse(data: bytes, content_type: str, what: str) -> tuple[Any, list[str]]:
 def parse_yaml(data: bytes) -> Any:
     """YAML (or JSON, which is YAML too), with times left as the text they are."""
     try:
-        return orjson.loads(data)
+        return load_json(data)
     except ValueError:
         pass
     try:
-        return yaml.load(data, Loader=_Loader)  # noqa: S506 - a safe loader without timestamps
-    except yaml.YAMLError as error:
-        raise bad_request(f"error converting YAML to JSON: yaml: {str(error).splitlines()[0]}") from None
+        _check_yaml(data)
+        return _as_json(yaml.load(data, Loader=_Loader), 0)  # noqa: S506 - a safe loader without timestamps
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise bad_request(f"error converting YAML to JSON: yaml: {(str(error).splitlines() or ['invalid'])[0]}") from None
+
+
+def load_json(data: bytes) -> Any:
+    """A JSON text's value; ValueError for what is none, or is nested too deeply."""
+    value = orjson.loads(data)
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        check_depth(value)
+    return value
+
+
+def check_depth(value: Any) -> None:
+    """ValueError for lists and maps nested too deeply."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError("exceeded max depth")
+        level = [
+            inner for one in level for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+            if isinstance(inner, dict | list)
+        ]  # fmt: skip
+
+
+def _check_yaml(data: bytes) -> None:
+    """The YAML library's parser goes down the machine's stack: nothing deep may come to it."""
+    depth = deepest = 0
+    for sign in re.findall(rb"[\[\]{}]", data):
+        depth += 1 if sign in b"[{" else -1
+        deepest = max(deepest, depth)
+    within_a_line = max((line.count(b"- ") + line.count(b"? ") + line.count(b": ") for line in data.splitlines()), default=0)
+    indented = max((len(line) - len(line.lstrip()) for line in data.splitlines()), default=0)
+    if max(deepest, within_a_line) > MAX_DEPTH or (indented > MAX_DEPTH and _steps_in(data) > MAX_DEPTH):
+        raise ValueError("exceeded max depth")
+
+
+def _steps_in(data: bytes) -> int:
+    """In how many steps lines are indented."""
+    return len({len(line) - len(line.lstrip()) for line in data.splitlines()})
+
+
+def _as_json(value: Any, depth: int) -> Any:
+    """A YAML value as JSON has it: keys are texts, and there are no dates, sets or numbers that are none. ValueError for what cannot be."""
+    if depth > MAX_DEPTH:
+        raise ValueError("exceeded max depth")
+    if isinstance(value, dict):
+        if any(isinstance(key, tuple | list | dict) for key in value):
+            raise ValueError("invalid map key")
+        return {_as_key(key): _as_json(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_json(item, depth + 1) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124 - nan
+        raise ValueError("json: unsupported value")
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ValueError(f"cannot be JSON: {type(value).__name__}")
+
+
+def _as_key(key: Any) -> str:
+    return key if isinstance(key, str) else json.dumps(key) if key is None or isinstance(key, bool | int | float) else str(key)
 
 
 class _Loader(yaml.CSafeLoader):
@@ -68,6 +132,9 @@ def json_fault(data: bytes) -> str:
     text = data.decode("utf-8", "replace")
     try:
         json.loads(text)
+        return "exceeded max depth"
+    except RecursionError:
+        return "exceeded max depth"
     except json.JSONDecodeError as error:
         if error.pos >= len(text.rstrip()) or "Unterminated" in error.msg:
             return "unexpected end of JSON input"
@@ -106,7 +173,8 @@ def duplicate_keys(data: bytes) -> list[str]:
             for index, inner in enumerate(value):
                 walk(inner, f"{path}[{index}]")
 
-    walk(json.loads(data, object_pairs_hook=_Pairs), "")
+    with contextlib.suppress(RecursionError):
+        walk(json.loads(data, object_pairs_hook=_Pairs), "")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,6 +37,8 @@ from lab.kubernetes.webhooks import Webhooks
 from lab.trouble import answer_or_fail
 
 Obj = dict[str, Any]
+
+log = logging.getLogger("lab.kubernetes")
 
 REQUESTS: web.AppKey[Counter[tuple[str, str, str]]] = web.AppKey("requests", Counter)  # by user agent, verb, resource
 _ESTABLISHING = 2.0  # lab seconds in which a new custom kind takes no new objects
@@ -109,6 +112,9 @@ class ApiServer:
             return refusal(_timed_out(), Form())
         except ApiError as error:
             return refusal(error, Form(error_encoding(accept)), call.warnings)
+        except Exception:
+            log.exception("%s %s", request.method, request.path_qs)
+            return refusal(_panicked(), Form())
 
     # Who, and may they
 
@@ -288,6 +294,12 @@ class ApiServer:
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers=headers)
         return web.Response(body=data, headers={**headers, "Content-Type": AGGREGATED})
+
+
+def _panicked() -> ApiError:
+    """500 as a real server answers when a fault of its own comes up."""
+    text = "This request caused apiserver to panic. Look in the logs for details."
+    return ApiError(500, text, "InternalError", text=text + "\n")
 
 
 def _timed_out() -> ApiError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from lab.kubernetes.errors import ApiError
 from lab.kubernetes.gotext import json_kind
 from lab.kubernetes.kind import Kind
@@ -12,6 +14,9 @@ from lab.kubernetes.strategic import merge_map
 from lab.kubernetes.values import clone
 
 Obj = dict[str, Any]
+
+_MOST_OPERATIONS = 10_000
+_COPY_LIMIT = 3 * 2**20  # bytes
 
 
 def _refused() -> ApiError:
@@ -24,6 +29,9 @@ def json_patch(obj: Obj, ops: Any) -> Obj:
     if not isinstance(ops, list):
         message = f"error decoding patch: json: cannot unmarshal {json_kind(ops)} into Go value of type []handlers.jsonPatchOp"
         raise ApiError(400, message, "BadRequest")
+    if len(ops) > _MOST_OPERATIONS:
+        text = f"The allowed maximum operations in a JSON patch is {_MOST_OPERATIONS}, got {len(ops)}"
+        raise ApiError(413, text, "RequestEntityTooLarge")
     document: Any = clone(obj)
     for op in ops:
         if not isinstance(op, dict):
@@ -51,12 +59,25 @@ def _operate(document: Any, op: Obj) -> Any:
             value = _take(document, _source(op))
             return _put(document, path, value, insert=True)
         case "copy":
-            return _put(document, path, clone(_look(document, _source(op))), insert=True)
+            value = clone(_look(document, _source(op)))
+            _check_size(value)
+            return _put(document, path, value, insert=True)
         case "test":
             if not _same(_look(document, path, missing=None), op.get("value")):
                 raise _refused()
             return document
     raise _refused()
+
+
+def _check_size(value: Any) -> None:
+    """413: copies of copies would grow without end."""
+    try:
+        size = len(orjson.dumps(value))
+    except TypeError:
+        raise _refused() from None
+    if size > _COPY_LIMIT:
+        text = f"Unable to complete the copy, the accumulated size increase of copy is {size}, exceeding the limit {_COPY_LIMIT}"
+        raise ApiError(413, text, "RequestEntityTooLarge")
 
 
 def _source(op: Obj) -> str:

@@ -55,7 +55,10 @@ def patched(kind: Kind, live: Obj, body: Any, content_type: str) -> Obj:
         raise ApiError(415, "415: Unsupported Media Type", "UnsupportedMediaType", {})
     from lab.kubernetes.registry import copy
 
-    result: Obj = copy(new)  # nothing of the live object may be shared with what is going to be changed
+    try:
+        result: Obj = copy(new)  # nothing of the live object may be shared with what is going to be changed
+    except TypeError as error:  # nested too deeply, by copies
+        raise bad_request(f"error decoding patch: {error}") from None
     return result
 
 
@@ -82,8 +85,12 @@ def _apply(
     from lab.kubernetes.apply import server_side_apply
     from lab.kubernetes.registry import copy
 
+    if not isinstance(body, dict):
+        raise bad_request("error decoding YAML: the configuration is no object")
     applied: Obj = copy(body)
-    meta = applied.setdefault("metadata", {})
+    meta = applied["metadata"] = applied.get("metadata") or {}
+    if not isinstance(meta, dict):
+        raise bad_request("error decoding YAML: metadata is no object")
     meta.setdefault("name", name)
     if kind.namespaced and meta.get("namespace", namespace) != namespace:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")

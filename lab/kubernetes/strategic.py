@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.kubernetes.errors import ApiError
+from lab.kubernetes.errors import ApiError, bad_request
 from lab.kubernetes.gotext import plain
 from lab.kubernetes.schema import ANY, Node
 
@@ -32,6 +32,8 @@ def merge_map(original: Obj, patch: Obj, node: Node) -> Obj:
     for key, value in patch.items():
         if key.startswith(DELETE):
             field = key[len(DELETE) :]
+            if not isinstance(value, list):
+                raise bad_request("invalid patch format of primitive list")
             if isinstance(original.get(field), list):
                 original[field] = [item for item in original[field] if item not in value]
         elif value is None:
@@ -45,6 +47,9 @@ def merge_map(original: Obj, patch: Obj, node: Node) -> Obj:
         else:
             original[key] = value
     return original
+
+
+_NOT_JSON = "invalid JSON document"  # so the server calls lists of which the items do not fit together
 
 
 def _child(node: Node, key: str) -> Node:
@@ -65,10 +70,10 @@ def _retain_keys(original: Obj, patch: Obj) -> None:
     if retain is None:
         return
     if not isinstance(retain, list):
-        raise _failed("bad patch format for retainKeys")
+        raise bad_request("invalid patch format of retainKeys")
     extra = [key for key in patch if key not in retain and not key.startswith("$")]
     if extra:
-        raise _failed("$retainKeys directive list must be a superset of the non-null entries in patch")
+        raise bad_request("invalid patch format of retainKeys")
     for key in [key for key in original if key not in retain]:
         del original[key]
 
@@ -78,8 +83,12 @@ def _set_orders(original: Obj, patch: Obj, node: Node) -> None:
     for key in [key for key in patch if key.startswith(ORDER)]:
         field = key[len(ORDER) :]
         order = patch.pop(key)
+        if not isinstance(order, list):
+            raise bad_request("invalid patch format of setElementOrder list")
         child = _child(node, field)
         changes = patch.pop(field, None)
+        if changes is not None and not isinstance(changes, list):
+            raise bad_request(_NOT_JSON)
         if changes is None and field not in original:
             continue
         if "merge" not in child.strategy:
@@ -99,6 +108,8 @@ def _merge_list(original: list[Any], patch: list[Any], node: Node) -> list[Any]:
     if not original and not patch:
         return original
     first = (patch or original)[0]
+    if any(isinstance(item, dict) is not isinstance(first, dict) or isinstance(item, list) for item in (*original, *patch)):
+        raise bad_request(_NOT_JSON)
     if not isinstance(first, dict):
         merged = list(dict.fromkeys([*original, *patch]))
         return _by_presence(merged, patch, original, "")

@@ -64,9 +64,7 @@ class Webhooks:
             if isinstance(result, BaseException):
                 raise result
 
-    def _interested(
-        self, configurations: Kind, kind: Kind, call: Call, operation: str, new: Obj | None, old: Obj | None
-    ) -> Iterator[Obj]:
+    def _interested(self, configurations: Kind, kind: Kind, call: Call, operation: str, new: Obj | None, old: Obj | None) -> Iterator[Obj]:
         if kind.kind in _NEVER_ASKED:
             return
         for configuration in self._registry.list(configurations):
@@ -86,9 +84,7 @@ class Webhooks:
         namespace = self._registry.find(NAMESPACE, "", name) or (new if kind is NAMESPACE else None)
         return namespace is None or match_selector(selector)(labels_of(namespace))
 
-    async def _ask(
-        self, webhook: Obj, kind: Kind, call: Call, operation: str, new: Obj | None, old: Obj | None, dry_run: bool
-    ) -> Obj | None:
+    async def _ask(self, webhook: Obj, kind: Kind, call: Call, operation: str, new: Obj | None, old: Obj | None, dry_run: bool) -> Obj | None:
         """The webhook's response; None when it cannot be reached and that is no matter."""
         name, seconds = webhook["name"], int(webhook.get("timeoutSeconds") or 10)
         uid = new_uid()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from lab.kubernetes import patching
 from lab.kubernetes.answers import answer, answer_value
-from lab.kubernetes.bodies import json_fault, must_be_object, parse, parse_yaml, type_missing
+from lab.kubernetes.bodies import json_fault, load_json, must_be_object, parse, parse_yaml, type_missing
 from lab.kubernetes.call import Call
 from lab.kubernetes.context import SYSTEM, Context, DeleteOptions
 from lab.kubernetes.custom.reading import decode_custom
@@ -85,7 +84,7 @@ def read_patch(call: Call) -> tuple[Any, str]:
     if content_type == patching.APPLY_PATCH:
         return parse_yaml(call.body), content_type
     try:
-        return orjson.loads(call.body), content_type
+        return load_json(call.body), content_type
     except ValueError:
         raise bad_request(f"error decoding patch: {json_fault(call.body)}") from None
 

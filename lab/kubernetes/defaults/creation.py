@@ -55,12 +55,14 @@ def _job(obj: Obj) -> None:
     spec, meta = obj["spec"], obj["metadata"]
     if spec.get("manualSelector"):
         return
+    if not isinstance(spec.get("template"), dict):
+        return  # validation is going to say so
     template = spec["template"].setdefault("metadata", {})
     given = template.get("labels") or {}
     labels = dict(given)
     for prefix in ("batch.kubernetes.io/", ""):
         labels[f"{prefix}controller-uid"] = meta["uid"]
-        labels[f"{prefix}job-name"] = meta["name"]
+        labels[f"{prefix}job-name"] = meta.get("name", "")
     template["labels"] = labels
     if not meta.get("labels") or meta["labels"] == given:
         meta["labels"] = dict(labels)

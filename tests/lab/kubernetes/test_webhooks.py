@@ -50,7 +50,8 @@ async def configure(api: Api, hook: Hook, kind: str = "Validating", **more: Any)
     """Have the webhook asked about config maps."""
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}
     webhook = {
-        "name": "hook.example.dev", "admissionReviewVersions": ["v1"], "sideEffects": "None", "clientConfig": {"url": hook.url}, "rules": [rule], **more
+        "name": "hook.example.dev", "admissionReviewVersions": ["v1"], "sideEffects": "None", "rules": [rule],
+        "clientConfig": {"url": hook.url}, **more,
     }  # fmt: skip
     path = f"{CONFIGURATIONS}/{kind.lower()}webhookconfigurations"
     status, answer = await api.ask("POST", path, {"metadata": {"name": "hook"}, "webhooks": [webhook]})
@@ -71,7 +72,8 @@ async def test_what_a_webhook_sees(api: Api, hook: Hook) -> None:
     await api.ask("PATCH", f"{MAPS}/x", {"data": {"a": "2"}}, Content_Type="application/merge-patch+json")
     await api.ask("DELETE", f"{MAPS}/x")
     told = [
-        (one["operation"], (one["object"] or {}).get("data"), (one["oldObject"] or {}).get("data"), one["name"], one["namespace"]) for one in hook.asked
+        (one["operation"], (one["object"] or {}).get("data"), (one["oldObject"] or {}).get("data"), one["name"], one["namespace"])
+        for one in hook.asked
     ]
     assert told == [
         ("CREATE", {"a": "1"}, None, "x", "default"),
@@ -103,7 +105,9 @@ async def test_a_webhook_that_is_not_there(api: Api, hook: Hook, policy: str, ex
 
 
 async def test_selectors_and_rules_keep_a_webhook_out(api: Api, hook: Hook) -> None:
-    await configure(api, hook, objectSelector={"matchLabels": {"judge": "me"}}, namespaceSelector={"matchLabels": {"kubernetes.io/metadata.name": "default"}})
+    await configure(
+        api, hook, objectSelector={"matchLabels": {"judge": "me"}}, namespaceSelector={"matchLabels": {"kubernetes.io/metadata.name": "default"}}
+    )
     await api.ask("POST", MAPS, {"metadata": {"name": "x"}})
     await api.ask("POST", MAPS.replace("configmaps", "secrets"), {"metadata": {"name": "x", "labels": {"judge": "me"}}})
     await api.ask("POST", MAPS.replace("default", "kube-system"), {"metadata": {"name": "x", "labels": {"judge": "me"}}})

@@ -79,7 +79,6 @@ ACCEPTED: list[Accepted] = [
     accept("15", (16, 21, 24), r"status", CUT_OR_504),
     accept("15", 70, r"status", ONLY_KNOWN_METHODS),
     accept("15", (66, 68, 69), r"body\.metadata\.remainingItemCount", EXTRA_CONFIG_MAP),
-    accept("12", 84, r"content-type", JSON_ONLY),
     accept("02", 118, r"body\.(message|details\.causes\[.*\]\.message)", GO_STRUCTS, apart_from=r"\n@@ -113,7 \+113,7 @@.*"),
     accept("02", 142, r"body\.(message|details\.causes\[.*\]\.message)", GO_STRUCTS, apart_from=r"\{.*\}"),
     accept("02", (123, 124, 125), r"body\.items\[.*1abc.*\]", NO_REPAIR),
