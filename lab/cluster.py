@@ -24,7 +24,8 @@ from lab.kubernetes.auth import ADMIN_TOKEN, ISSUER, Authenticator
 from lab.kubernetes.bootstrap import bootstrap
 from lab.kubernetes.context import Context
 from lab.kubernetes.http import REQUESTS, make_app
-from lab.kubernetes.kinds import NAMESPACE, SERVICE, SERVICE_ACCOUNT, STORAGE_CLASS
+from lab.kubernetes.kind import Kind
+from lab.kubernetes.kinds import ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, SERVICE, SERVICE_ACCOUNT, STORAGE_CLASS
 from lab.kubernetes.registry import Registry
 from lab.serving import Lifetime
 
@@ -61,12 +62,15 @@ class Cluster:
         self.registry.admission.services.network = block.service_network
         app = make_app(self.registry, auth=self.authenticator, faults=self._faults, pods=Pods(kubelet, self._clock))
         first = str(next(block.service_network.hosts()))
-        self.certificates = make_certificates("127.0.0.1", first)
+        inside = block.node(1)  # where pods reach the API: as on a machine that is control plane and node in one
+        self.certificates = make_certificates("127.0.0.1", first, inside)
         self.requests = app[REQUESTS]
         runner = await self.life.run_app(app)
         self.url = await self.life.listen(runner, "Kubernetes API", port)
         self.tls_url = await self.life.listen(runner, "Kubernetes API over TLS", 0, self.certificates.context)
-        seed_cluster(self.registry, storage_classes, first, int(self.url.rpartition(":")[2]))
+        api_port = int(self.url.rpartition(":")[2])
+        await self.life.listen(runner, "Kubernetes API for pods", api_port, self.certificates.context, inside)
+        seed_cluster(self.registry, storage_classes, first, (inside, api_port))
         kubelet.register()
         self.life.spawn("controllers", run_controllers(self.registry, self._faults, self.certificates.authority.decode()))
         self.life.at_end(kubelet.stop)
@@ -102,17 +106,19 @@ def _token_maker(registry: Registry, authenticator: Authenticator) -> TokenMaker
     return make
 
 
-def seed_cluster(registry: Registry, storage_classes: tuple[str, ...], api_address: str, api_port: int) -> None:
-    """Make namespaces, the service `kubernetes`, and storage classes, of which the first is the default."""
+def seed_cluster(registry: Registry, storage_classes: tuple[str, ...], cluster_ip: str, api: tuple[str, int]) -> None:
+    """Make namespaces, the service `kubernetes` with its way to the API's address and port, and storage classes, the first as the default one."""
     for name in NAMESPACES:
         registry.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, ctx=_SERVER)
     bootstrap(registry)
-    registry.create(SERVICE, _kubernetes_service(api_address, api_port), "default", ctx=_SERVER)
+    registry.create(SERVICE, _kubernetes_service(cluster_ip, api[1]), "default", ctx=_SERVER)
+    for kind, made in _kubernetes_endpoints(*api):
+        registry.create(kind, made, "default", ctx=_SERVER)
     for number, name in enumerate(storage_classes):
-        made = standard_storage_class(name)
+        storage_class = standard_storage_class(name)
         if number:
-            del made["metadata"]["annotations"]
-        registry.create(STORAGE_CLASS, made, ctx=_SERVER)
+            del storage_class["metadata"]["annotations"]
+        registry.create(STORAGE_CLASS, storage_class, ctx=_SERVER)
 
 
 def _kubernetes_service(address: str, port: int) -> Obj:
@@ -124,3 +130,23 @@ def _kubernetes_service(address: str, port: int) -> Obj:
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
         "spec": {"clusterIP": address, "clusterIPs": [address], "type": "ClusterIP", "sessionAffinity": "None", "ports": ports},
     }
+
+
+def _kubernetes_endpoints(address: str, port: int) -> list[tuple[Kind, Obj]]:
+    """The server writes itself where its service leads: pods have no other way to it."""
+    ports = [{"name": "https", "port": port, "protocol": "TCP"}]
+    old = {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{"addresses": [{"ip": address}], "ports": ports}],
+    }
+    new = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": ports,
+    }
+    return [(ENDPOINTS, old), (ENDPOINT_SLICE, new)]

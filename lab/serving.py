@@ -66,11 +66,11 @@ class Lifetime:
         self.at_end(runner.cleanup)
         return runner
 
-    async def listen(self, runner: web.AppRunner, name: str, port: int = 0, tls: ssl.SSLContext | None = None) -> str:
+    async def listen(self, runner: web.AppRunner, name: str, port: int = 0, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> str:
         """Serve on loopback; gives the address."""
-        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
+        site = web.TCPSite(runner, host, port, ssl_context=tls)
         try:
             await site.start()
         except OSError as error:
-            raise WorldError(f"the {name} cannot listen on 127.0.0.1:{port}: {os.strerror(error.errno or 0)}") from error
-        return f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[-1][1]}"
+            raise WorldError(f"the {name} cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from error
+        return f"{'https' if tls else 'http'}://{host}:{runner.addresses[-1][1]}"
