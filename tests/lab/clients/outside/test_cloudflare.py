@@ -139,7 +139,7 @@ def test_trouble(cloud: Cloudflare, set_up: SetUp, lab_faults: LabFaults) -> Non
         list(cloud.dns.records.list(zone_id=zone_id))
     lab_faults.add("cloudflare", "^GET", "hang", times=1)
     with pytest.raises(APIConnectionError):
-        list(cloud.with_options(timeout=0.05).dns.records.list(zone_id=zone_id))
+        list(cloud.with_options(timeout=0.5).dns.records.list(zone_id=zone_id))
     lab_faults.add("cloudflare", "^GET", "wrong-type", body="<h1>Gateway</h1>", times=1)
     page: Any = cloud.dns.records.with_raw_response.list(zone_id=zone_id)
     assert page.headers["Content-Type"].startswith("text/html") and page.text() == "<h1>Gateway</h1>"

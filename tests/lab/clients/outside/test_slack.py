@@ -130,7 +130,7 @@ def test_trouble(slack: WebClient, lab_faults: LabFaults) -> None:
     with pytest.raises(SlackApiError, match="non-JSON"):
         slack.auth_test()
     lab_faults.add("slack", "auth.test", "hang", times=1)
-    slack.timeout = 0.05  # type: ignore[assignment]
+    slack.timeout = 0.5  # type: ignore[assignment]
     with pytest.raises(TimeoutError):
         slack.auth_test()
 
