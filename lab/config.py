@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -38,6 +39,7 @@ class LabConfig:
     outside: bool = True  # Cloudflare, Slack, GitHub, GKE, Compute
     state_dir: Path | None = None  # where the lab keeps its files while it runs; None: a temporary directory
     ready_file: Path | None = None
+    programs: tuple[tuple[str, Path], ...] = ()  # image -> a file of this machine to run for it
 
     def check(self) -> None:
         """ConfigError with every mistake."""
@@ -57,6 +59,7 @@ class LabConfig:
                 problems.append(f"{option} must be a Kubernetes quantity above 0 such as 16, 500m or 64Gi, not {text!r}")
         if not 1 <= self.node_pods <= 10_000:
             problems.append(f"--node-pods must be between 1 and 10000, not {self.node_pods}")
+        problems += [f"--program {image}: {path} is not a file that can be run" for image, path in self.programs if not _can_run(path)]
         if problems:
             raise ConfigError("\n".join(problems))
 
@@ -69,6 +72,10 @@ PROFILES = {
         storage_class=None, storage=False, outside=False,
     ),
 }
+
+
+def _can_run(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
 
 
 def _quantity(text: str) -> Decimal | None:
@@ -97,15 +104,24 @@ def make_parser() -> argparse.ArgumentParser:
     add("--no-external-addresses", dest="external_addresses", action="store_false", default=None, help="nodes have no ExternalIP")
     add("--no-storage", dest="storage", action="store_false", default=None, help="without Cloud Storage")
     add("--no-outside", dest="outside", action="store_false", default=None, help="without Cloudflare, Slack, GitHub, GKE and Compute")
+    add("--program", action="append", dest="programs", metavar="IMAGE=FILE", type=_program, help="run this file for this image (may be given again)")
     add("--state-dir", type=Path, help="where the lab keeps its files while it runs (default: a temporary directory); emptied of them at the end")
     add("--ready-file", type=Path, help="also write the line that says where everything is to this file, once all is up")
     return parser
+
+
+def _program(text: str) -> tuple[str, Path]:
+    image, equals, path = text.partition("=")
+    if not image or not equals or not path:
+        raise argparse.ArgumentTypeError(f"must be IMAGE=FILE, not {text!r}")
+    return image, Path(path).absolute()
 
 
 def read_options(arguments: list[str] | None = None) -> LabConfig:
     """The checked configuration of a command line. ConfigError for values that cannot be used; argparse itself ends the process for others."""
     options = vars(make_parser().parse_args(arguments))
     config = PROFILES[options.pop("profile")]
+    options["programs"] = tuple(options["programs"] or ())
     count, names = options.pop("nodes"), options.pop("node_names")
     if names is not None:
         if count is not None:

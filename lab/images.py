@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 from lab.programs.program import Program
 
@@ -75,6 +76,7 @@ class Row:
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     preloaded: bool = False  # on every node from the start: never pulled
+    binary: Path | None = None  # what runs instead of the program
 
 
 _SHELL = "shell:ShellProgram"
@@ -89,6 +91,16 @@ TABLE: tuple[Row, ...] = (
     Row(r"(.+/)?(debian|ubuntu):", _SHELL, command=("bash",)),
     Row(r"(.+/)?python:", _SHELL, command=("python3",)),
     Row(r"(.+/)?nginx:", "web:Nginx", entrypoint=("/docker-entrypoint.sh",), command=("nginx", "-g", "daemon off;")),
+    Row(r"(.+/)?elasticsearch/elasticsearch:", "elastic.elasticsearch:Elasticsearch", entrypoint=("/usr/local/bin/docker-entrypoint.sh",)),
+    Row(r"(.+/)?kibana/kibana:", "elastic.kibana:Kibana", entrypoint=("/usr/local/bin/kibana-docker",)),
+    Row(r"(.+/)?beats/filebeat:", "elastic.filebeat:Filebeat", entrypoint=("/usr/local/bin/docker-entrypoint",)),
+    Row(r"(.+/)?prometheus/prometheus:", "monitoring:Prometheus", entrypoint=("/bin/prometheus",)),
+    Row(r"(.+/)?prometheus/alertmanager:", "monitoring:Alertmanager", entrypoint=("/bin/alertmanager",)),
+    Row(r"(.+/)?grafana/grafana:", "monitoring:Grafana", entrypoint=("/run.sh",)),
+    Row(r"(.+/)?(grafana|pyroscope)/pyroscope:", "monitoring:Pyroscope", entrypoint=("/usr/bin/pyroscope",)),
+    Row(r"(.+/)?spacemeshos/explorer-apiserver:", "web_services:ExplorerApi", entrypoint=("/bin/api",)),
+    Row(r"(.+/)?spacemeshos/explorer-collector:", "web_services:Collector", entrypoint=("/bin/collector",)),
+    Row(r"(.+/)?spacemeshos/dash-backend:", "web_services:DashApi", entrypoint=("/bin/dash-backend",)),
     Row(r"(.+/)?pause:", "pause:PauseProgram", entrypoint=("/pause",)),
     Row(r".", "pause:PauseProgram"),
 )
@@ -126,6 +138,11 @@ class ImageEntry:
 
     def program(self) -> Program:
         """A fresh program for one container start."""
+        if self.row.binary is not None:
+            from lab.programs.binary import BinaryProgram
+
+            places = (*self.row.entrypoint[:1], self.reference.repository, str(self.row.binary))
+            return BinaryProgram(self.row.binary, frozenset(place.rpartition("/")[2] for place in places))
         return _factory(self.row.program)()
 
 
@@ -137,12 +154,27 @@ def _factory(name: str) -> Callable[[], Program]:
     return factory
 
 
+_binaries: dict[str, Path] = {}
+
+
+def use_binaries(binaries: Mapping[str, Path]) -> None:
+    """From now on run these files for these images: names as people write them, with or without a tag."""
+    _binaries.clear()
+    _binaries.update(binaries)
+    lookup.cache_clear()
+
+
 @lru_cache(maxsize=1024)
 def lookup(image: str) -> ImageEntry:
     """The entry for an image name; InvalidImageName when the name is none. There is one for every valid name: unknown images just stay up."""
     reference = Reference.parse(image)
     subject = f"{reference.familiar}:{reference.tag}"
     row = next(row for row in TABLE if re.match(row.pattern, subject))
+    names = (subject, reference.familiar, f"{reference.registry}/{reference.repository}")
+    binary = next((_binaries[name] for name in names if name in _binaries), None)
+    if binary is not None:
+        command = row.command[1:] if row.command and row.command[0] == binary.name else ()
+        row = replace(row, binary=binary, entrypoint=row.entrypoint[:1] or (str(binary),), command=command)
     return ImageEntry(reference, row, None if row.preloaded else _pull_error(reference))
 
 

@@ -19,6 +19,7 @@ from lab.cluster import Cluster
 from lab.config import LabConfig
 from lab.control import make_control
 from lab.faults import Faults
+from lab.images import use_binaries
 from lab.kubelet.nodes import NodeSpec
 from lab.kubernetes.auth import ADMIN_TOKEN
 from lab.kubernetes.registry import Registry
@@ -62,6 +63,8 @@ class World:
         """Bring everything up; WorldError says why it does not come. Call `stop()` in any case."""
         _raise_file_limit()
         config = self.config
+        use_binaries(dict(config.programs))
+        self._life.at_end(lambda: use_binaries({}))
         try:
             self._make_state()
             if config.storage:

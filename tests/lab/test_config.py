@@ -24,6 +24,7 @@ def test_profiles_fill_in_what_is_not_given() -> None:
         (["--nodes", "2", "--node-names", "a"], ["not both"]),
         (["--node-names", "A,b,b"], ["'A'", "must differ"]),
         (["--node-memory=-1Gi"], ["--node-memory"]),
+        (["--program", "poet=/no/such/file", "--speed", "0"], ["--program poet: /no/such/file is not a file", "--speed"]),
     ],
 )
 def test_every_mistake_is_named(arguments: list[str], complaints: list[str]) -> None:
