@@ -12,7 +12,10 @@ from networks.spacemesh.settings import Frozen
 
 
 class MinerRow(Frozen):
-    """One miner as it runs. Addresses are `host:port`; empty where something is not known (yet)."""
+    """One miner as it runs. Addresses are `host:port`; empty where something is not known (yet).
+
+    `layer`: the network's current layer as the miner sees it; `synced`: whether it is in step with that; None when it was not asked or did not say.
+    """
 
     name: str
     role: str
@@ -23,6 +26,8 @@ class MinerRow(Frozen):
     poet: str = ""
     image: str = ""
     ready: bool = False
+    layer: int | None = None
+    synced: bool | None = None
 
 
 class PoetRow(Frozen):
@@ -69,8 +74,21 @@ class NetworkReport(Frozen):
         """gRPC addresses of all miners, in the watcher's form: `ip:port/miner-1,…`."""
         return addresses.watcher_hosts((row.grpc, row.name) for row in self.miners if row.grpc)
 
+    @property
+    def current_layer(self) -> int | None:
+        """The current layer: what most miners that were asked say; None when none was, or none said."""
+        layers = [row.layer for row in self.miners if row.layer is not None]
+        return max(sorted(set(layers), reverse=True), key=layers.count) if layers else None
+
+    @property
+    def synced(self) -> str:
+        """How many of the miners that told are in step with the network (`9/10`); empty when none told."""
+        told = [row.synced for row in self.miners if row.synced is not None]
+        return f"{sum(told)}/{len(told)}" if told else ""
+
     def miner_table(self) -> list[dict[str, str]]:
-        """A row for every miner, with words for headings."""
+        """A row for every miner, with words for headings; with layers when miners were asked."""
+        asked = any(row.layer is not None for row in self.miners)
         return [
             {
                 "miner": row.name,
@@ -81,6 +99,7 @@ class NetworkReport(Frozen):
                 "gRPC": row.grpc,
                 "JSON": row.json_api,
                 "PoET": row.poet,
+                **(_progress(row) if asked else {}),
             }
             for row in self.miners
         ]
@@ -109,6 +128,8 @@ class NetworkReport(Frozen):
             "genesis": format_time(self.genesis) if self.genesis else "",
             "expires": format_time(self.expires) if self.expires else "",
             "node image": self.node_image,
+            "layer": "" if self.current_layer is None else str(self.current_layer),
+            "synced": self.synced,
             "miners": f"{sum(row.ready for row in self.miners)} of {len(self.miners)} ready",
             "PoETs": f"{sum(row.ready for row in self.poets)} of {len(self.poets)} ready",
             "configuration": self.published,
@@ -117,6 +138,11 @@ class NetworkReport(Frozen):
             **self.links,
         }
         return {key: value for key, value in lines.items() if value}
+
+
+def _progress(row: MinerRow) -> dict[str, str]:
+    """How far a miner is; empty when it did not say."""
+    return {"layer": "" if row.layer is None else str(row.layer), "synced": "" if row.synced is None else "yes" if row.synced else "no"}
 
 
 def _columns(rows: list[dict[str, str]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,11 @@ from networks.spacemesh.record import RECORD_NAME, NetworkRecord, read_record
 from networks.spacemesh.report import MinerRow, NetworkReport, PoetRow
 from tasks.kubernetes.connection import Connection
 from tasks.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, NAMESPACE, NODE, POD, SERVICE, Kind, Obj
-from tasks.kubernetes.nodes import as_worker_node
+from tasks.kubernetes.nodes import as_worker_node, host_ports
 from tasks.kubernetes.rollout import pod_of, rolled_out
-from tasks.reporting import show_table
+from tasks.reporting import logger, show_table
 from tasks.retrying import worth_retrying
+from tasks.spacemesh.asking import Node, Told, ask_nodes
 
 
 class NetworkList(BaseModel):
@@ -39,6 +40,8 @@ class NetworkList(BaseModel):
                 "network": one.network,
                 "namespace": one.namespace,
                 "network id": one.network_id,
+                "layer": "" if one.current_layer is None else str(one.current_layer),
+                "synced": one.synced,
                 "miners": f"{sum(row.ready for row in one.miners)}/{len(one.miners)}",
                 "PoETs": f"{sum(row.ready for row in one.poets)}/{len(one.poets)}",
                 "image": one.node_image,
@@ -53,11 +56,13 @@ class NetworkList(BaseModel):
         """For people."""
         if not self.networks:
             return f"no networks on cluster {self.cluster}"
-        parts = []
-        for row in self.table():
-            hosts = row.pop("hosts")
-            parts.append("\n".join([*(f"{key:<11}{value}" for key, value in row.items() if value), f"hosts      {hosts}"]))
-        return "\n\n".join(parts)
+        return "\n\n".join(_paragraph(row, one) for row, one in zip(self.table(), self.networks, strict=True))
+
+
+def _paragraph(row: dict[str, str], network: NetworkReport) -> str:
+    lines = [f"{key:<11}{value}" for key, value in row.items() if value]
+    lines += [f"{'p2p':<11}{miner.p2p_address}/{miner.name}" for miner in network.miners if miner.p2p_address]
+    return "\n".join([*lines, *(f"{'warning':<11}{text}" for text in network.warnings)])
 
 
 @dataclass(frozen=True)
@@ -75,15 +80,15 @@ class Seen:
 
 @task(
     name="find networks",
-    description="All networks on the cluster, with their miners' and PoETs' addresses.",
+    description="All networks on the cluster, with their miners' and PoETs' addresses, and how the miners do.",
     retries=1,
     retry_delay_seconds=2,
     retry_condition_fn=worth_retrying,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def find_networks(k8s: Connection, cluster: str) -> NetworkList:
-    """The networks, by name."""
+async def find_networks(k8s: Connection, cluster: str, ask: bool) -> NetworkList:
+    """The networks, by name. `ask`: also ask every miner that is ready who it is and how it does."""
     kinds = (CONFIG_MAP, DEPLOYMENT, SERVICE, POD)
     selector = labels.selector()
     (namespaces, _), (nodes, _), *lists = await asyncio.gather(
@@ -97,13 +102,37 @@ async def find_networks(k8s: Connection, cluster: str) -> NetworkList:
         for obj in found:
             objects[obj["metadata"]["namespace"], kind.kind].append(obj)
     seen = Seen(tuple(namespaces), objects, {node["metadata"]["name"]: node for node in nodes})
-    made = NetworkList(cluster=cluster, networks=sorted((describe_network(seen, n) for n in namespaces), key=lambda one: one.network))
+    described = sorted((describe_network(seen, namespace) for namespace in namespaces), key=lambda one: one[0].network)
+    networks = await _asked(k8s, described) if ask else [report for report, _ in described]
+    made = NetworkList(cluster=cluster, networks=networks)
+    for one in made.networks:
+        await show_table(f"{one.network}-on-{cluster}", one.miner_table(), f"Miners of {one.network}")
     await show_table(f"networks-of-{cluster}", made.table(), f"Networks on cluster {cluster}")
     return made
 
 
-def describe_network(seen: Seen, namespace: Obj) -> NetworkReport:
-    """One network, from its objects alone: nodes are not asked."""
+async def _asked(k8s: Connection, described: Sequence[tuple[NetworkReport, list[Node]]]) -> list[NetworkReport]:
+    told, warnings = await ask_nodes(k8s, [node for _, nodes in described for node in nodes])
+    by_name = {(node.namespace, node.name): answer for node, answer in told.items()}
+
+    def complete(namespace: str, row: MinerRow) -> MinerRow:
+        answer = by_name.get((namespace, row.name), Told())
+        status = answer.status
+        return row.model_copy(
+            update={
+                "p2p_address": answer.p2p_address,
+                "layer": status.top_layer if status else None,
+                "synced": status.is_synced if status else None,
+            }
+        )
+
+    for warning in warnings:
+        logger().warning(warning)
+    return [report.model_copy(update={"miners": tuple(complete(report.namespace, row) for row in report.miners)}) for report, _ in described]
+
+
+def describe_network(seen: Seen, namespace: Obj) -> tuple[NetworkReport, list[Node]]:
+    """One network, from its objects alone; and the nodes that could be asked for more."""
     meta = namespace["metadata"]
     network = labels.network_of(meta.get("labels")) or ""
     name = meta["name"]
@@ -113,35 +142,50 @@ def describe_network(seen: Seen, namespace: Obj) -> NetworkReport:
         warnings.append("is being deleted")
     kind = record.settings.node_address if record else "external"
     addresses = {node: as_worker_node(obj, ()).address(kind) for node, obj in seen.nodes.items()}
-    return NetworkReport(
+    deployments = seen.of(name, DEPLOYMENT)
+    miners = [(d, _Place.of(seen, name, d, addresses)) for d in _of_component(deployments, "miner")]
+    report = NetworkReport(
         network=network,
         namespace=name,
         network_id=node_config.network_id(record.node_config) if record else "",
         genesis=record.genesis if record else None,
         expires=labels.expiry_of(meta.get("labels")),
         node_image=record.settings.images.node if record else "",
-        poets=tuple(_poet_row(d, _Place.of(seen, name, d, addresses)) for d in _of_component(seen.of(name, DEPLOYMENT), "poet")),
-        miners=tuple(_miner_row(d, _Place.of(seen, name, d, addresses)) for d in _of_component(seen.of(name, DEPLOYMENT), "miner")),
+        poets=tuple(_poet_row(d, _Place.of(seen, name, d, addresses)) for d in _of_component(deployments, "poet")),
+        miners=tuple(_miner_row(d, place) for d, place in miners),
         warnings=tuple(warnings),
     )
+    return report, [_node(name, d, place, record) for d, place in miners if place.address("grpc") and rolled_out(d)]
+
+
+def _node(namespace: str, deployment: Obj, place: _Place, record: NetworkRecord | None) -> Node:
+    """A miner to be asked. Bootnodes are known by the address that they were pinned to."""
+    name = deployment["metadata"]["name"]
+    number = _number(name)[1]
+    pins = record.pins if record else ()
+    host = pins[number - 1].address if 0 < number <= len(pins) else place.host
+    return Node(namespace, name, place.pod, place.address("grpc"), host, place.p2p_port)
 
 
 @dataclass(frozen=True)
 class _Place:
     """Where a workload's pod runs, and which of its ports lead there."""
 
+    pod: str
     node: str
     host: str
     ports: Mapping[str, int]
+    p2p_port: int  # of its machine; 0: none
 
     @classmethod
     def of(cls, seen: Seen, namespace: str, deployment: Obj, addresses: Mapping[str, str]) -> _Place:
         pods = {pod["metadata"]["name"]: pod for pod in seen.of(namespace, POD)}
-        pod = pod_of(deployment, pods)
-        node = str(((pod or {}).get("spec") or {}).get("nodeName") or "")
+        pod = pod_of(deployment, pods) or {"metadata": {"name": ""}}
+        spec = pod.get("spec") or {}
+        node = str(spec.get("nodeName") or "")
         services = [s for s in seen.of(namespace, SERVICE) if s["metadata"]["name"] == deployment["metadata"]["name"]]
         ports = {p["name"]: p["nodePort"] for s in services for p in s["spec"].get("ports") or [] if p.get("nodePort")}
-        return cls(node, addresses.get(node, ""), ports)
+        return cls(pod["metadata"]["name"], node, addresses.get(node, ""), ports, next(iter(host_ports(spec)), 0))
 
     def address(self, port: str) -> str:
         """`host:port` from outside; empty when it is not known."""

@@ -25,9 +25,10 @@ class NoWay(Permanent):
 class Reach:
     """Chooses the way for each port, and remembers which machines do not answer."""
 
-    def __init__(self, k8s: Connection, clock: Clock = WALL) -> None:
+    def __init__(self, k8s: Connection, clock: Clock = WALL, direct_seconds: float | None = None) -> None:
         self._k8s = k8s
         self._clock = clock
+        self._seconds = _DIRECT_SECONDS if direct_seconds is None else direct_seconds
         self._closed: dict[str, None] = {}  # hosts, in the order in which they were found out
 
     @property
@@ -66,7 +67,7 @@ class Reach:
         host, port = split_host_port(address)
         began = self._clock.monotonic()
         while host not in self._closed:
-            left = _DIRECT_SECONDS - (self._clock.monotonic() - began)
+            left = self._seconds - (self._clock.monotonic() - began)
             if left > 0 and await accepts(host, port, left):
                 return True
             if left <= _TRY_EVERY:

@@ -190,6 +190,12 @@ async def test_node_ports_that_cannot_be_reached(lab: Target, network: str, far_
     assert again.miners == report.miners
     assert [row.state for row in again.poets] == ["already active"]
 
+    from flows.list_networks import list_networks
+
+    listed = next(one for one in (await list_networks()).networks if one.network == network)
+    assert [row.p2p_address for row in listed.miners] == [row.p2p_address for row in report.miners]
+    assert listed.synced == "3/3"
+
 
 async def test_no_way_to_the_pods_at_all(lab: Target, network: str, far_away: None) -> None:
     """Identities are still to be had from logs; a PoET that must be activated is not, and both ways are named."""

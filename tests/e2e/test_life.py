@@ -69,6 +69,12 @@ async def check_list(made: Any) -> None:
     assert listed.hosts() == made.hosts()
     assert listed.hosts().split(",")[0] == f"{made.miners[0].grpc}/miner-1"
     assert [row.address for row in listed.poets] == [row.address for row in made.poets]
+    assert [row.p2p_address for row in listed.miners] == [row.p2p_address for row in made.miners]
+    assert listed.current_layer is not None
+    assert listed.synced == f"{len(made.miners)}/{len(made.miners)}"
+    quick = next(one for one in (await list_networks(ask_nodes=False)).networks if one.network == made.network)
+    assert quick.hosts() == made.hosts()
+    assert (quick.current_layer, quick.synced, quick.miners[0].p2p_address) == (None, "", "")
 
 
 def check_bootnodes(objects: dict[str, Any], made: Any) -> None:

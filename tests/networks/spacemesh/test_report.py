@@ -58,3 +58,14 @@ def test_the_summary_counts_and_leaves_out_what_is_not_known() -> None:
 
 def test_changes_are_told_when_there_are_some() -> None:
     assert str(Changes(created=3, changed=1, unchanged=2)) == "3 objects created, 1 changed, 2 were as they should be"
+
+
+def test_miners_that_were_asked() -> None:
+    """The layer that most see, and how many are in step; who did not answer counts for nothing."""
+    told = [(7, True), (7, True), (5, False), (None, None)]
+    rows = tuple(MinerRow(name=f"miner-{n}", role="ordinary", layer=layer, synced=synced) for n, (layer, synced) in enumerate(told, start=1))
+    report = NetworkReport(network="a", namespace="a", miners=rows)
+    assert (report.current_layer, report.synced) == (7, "2/3")
+    assert [(row["layer"], row["synced"]) for row in report.miner_table()] == [("7", "yes"), ("7", "yes"), ("5", "no"), ("", "")]
+    assert report.summary()["layer"] == "7"
+    assert NetworkReport(network="a", namespace="a").current_layer is None
