@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.kubernetes import pod_admission, quota
+from lab.kubernetes import limit_ranges, pod_admission, pod_security, quota
 from lab.kubernetes.allocation import ServiceAllocator
 from lab.kubernetes.context import Context
 from lab.kubernetes.errors import ApiError, forbidden, not_found
-from lab.kubernetes.kinds import DAEMON_SET, NAMESPACE, POD, PVC, RESOURCE_QUOTA, SERVICE, STORAGE_CLASS, Kind
+from lab.kubernetes.kinds import (
+    CRON_JOB,
+    DAEMON_SET,
+    DEPLOYMENT,
+    JOB,
+    NAMESPACE,
+    POD,
+    PVC,
+    REPLICA_SET,
+    REPLICATION_CONTROLLER,
+    RESOURCE_QUOTA,
+    SERVICE,
+    STATEFUL_SET,
+    STORAGE_CLASS,
+    Kind,
+)
 
 if TYPE_CHECKING:
     from lab.kubernetes.registry import Registry
@@ -72,14 +87,28 @@ class Admission:
         """Complete or refuse a new, valid object: addresses, limits, quota."""
         if kind is SERVICE:
             self.services.allocate(obj, ctx.dry_run)
-        elif kind is POD:
-            pod_admission.check_limits(self._registry, obj)
+        elif kind in (POD, PVC):
+            limit_ranges.check(self._registry, kind, obj)
+        self._check_pod_security(kind, obj, ctx)
         quota.check(self._registry, kind, obj)
 
     def check_update(self, kind: Kind, old: Obj, new: Obj, ctx: Context) -> None:
         """Complete or refuse a changed, valid object."""
         if kind is SERVICE:
             self.services.allocate(new, ctx.dry_run)
+
+    def _check_pod_security(self, kind: Kind, obj: Obj, ctx: Context) -> None:
+        """403 for a Pod that its namespace does not want; a warning for what would make such Pods."""
+        spec = pod_spec(kind, obj)
+        namespace = self._registry.find(NAMESPACE, "", obj["metadata"].get("namespace", "")) if spec is not None else None
+        if spec is None or namespace is None:
+            return
+        level, version = pod_security.level_of(namespace, "enforce")
+        if kind is POD and (text := pod_security.violations(level, spec)):
+            raise forbidden(kind, obj["metadata"].get("name", ""), f'violates PodSecurity "{level}:{version}": {text}')
+        level, version = pod_security.level_of(namespace, "warn")
+        if text := pod_security.violations(level, spec):
+            ctx.warn(f'would violate PodSecurity "{level}:{version}": {text}')
 
     def settled(self, kind: Kind, namespace: str) -> None:
         """After a write or a removal: quotas show what is used now."""
@@ -108,3 +137,17 @@ def _count_template(old: Obj, new: Obj) -> None:
     notes = new["metadata"].setdefault("annotations", {})
     number = int((old["metadata"].get("annotations") or {}).get(_TEMPLATE_GENERATION, "1"))
     notes[_TEMPLATE_GENERATION] = str(number + (old["spec"].get("template") != new["spec"].get("template")))
+
+
+def pod_spec(kind: Kind, obj: Obj) -> Obj | None:
+    """The Pod that an object is, or makes."""
+    spec: Obj = obj.get("spec") or {}
+    if kind is POD:
+        return spec
+    if kind is CRON_JOB:
+        spec = (spec.get("jobTemplate") or {}).get("spec") or {}
+    template = spec.get("template") if kind in _WORKLOADS else None
+    return (template.get("spec") or {}) if isinstance(template, dict) else None
+
+
+_WORKLOADS = (DEPLOYMENT, REPLICA_SET, STATEFUL_SET, DAEMON_SET, JOB, CRON_JOB, REPLICATION_CONTROLLER)

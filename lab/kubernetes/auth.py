@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.kubernetes.errors import ApiError
-from lab.kubernetes.kinds import SERVICE_ACCOUNT
+from lab.kubernetes.kinds import POD, SERVICE_ACCOUNT
 
 if TYPE_CHECKING:
     from lab.kubernetes.registry import Registry
@@ -87,7 +87,7 @@ class Authenticator:
 
     def _account(self, token: str) -> User | None:
         text, _, signature = token.rpartition(".")
-        if not text or not hmac.compare_digest(self._sign(text), signature):
+        if not text or not hmac.compare_digest(self._sign(text).encode(), signature.encode("utf-8", "replace")):
             return None
         claims = json.loads(base64.urlsafe_b64decode(text.split(".")[1] + "=="))
         about = claims["kubernetes.io"]
@@ -95,6 +95,10 @@ class Authenticator:
         account = self._registry.find(SERVICE_ACCOUNT, about["namespace"], wanted["name"])
         if account is None or account["metadata"]["uid"] != wanted["uid"] or claims["exp"] < time.time():
             return None
+        if pod := about.get("pod"):  # a token bound to a Pod ends with it
+            found = self._registry.find(POD, about["namespace"], pod["name"])
+            if found is None or found["metadata"]["uid"] != pod["uid"]:
+                return None
         extra = {"authentication.kubernetes.io/credential-id": [f"JTI={claims['jti']}"]}
         return service_account(about["namespace"], wanted["name"], wanted["uid"], extra)
 

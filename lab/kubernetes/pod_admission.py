@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from lab.kubernetes.errors import forbidden
 from lab.kubernetes.kinds import LIMIT_RANGE, POD, PRIORITY_CLASS, SERVICE_ACCOUNT
 from lab.kubernetes.metadata import random_suffix
-from lab.kubernetes.quantity import parse
 
 if TYPE_CHECKING:
     from lab.kubernetes.registry import Registry
@@ -118,33 +117,3 @@ def _fill_resources(container: Obj, limit: Obj, kind: str) -> list[str]:
             resources[part] = {**given, **added}
             notes.append(f"{', '.join(added)} {word} for {kind} {container['name']}")
     return notes
-
-
-def check_limits(registry: Registry, pod: Obj) -> None:
-    """403 for containers beyond what the LimitRanges of their namespace allow."""
-    faults = [
-        fault
-        for limit in _container_limits(registry, pod["metadata"]["namespace"])
-        for container in _containers(pod)
-        for fault in _beyond(container.get("resources") or {}, limit)
-    ]
-    if faults:
-        raise forbidden(POD, pod["metadata"]["name"], faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
-
-
-def _beyond(resources: Obj, limit: Obj) -> Iterator[str]:
-    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
-    for name, least in sorted((limit.get("min") or {}).items()):
-        text = f"minimum {name} usage per Container is {least}"
-        if name not in requests:
-            yield f"{text}.  No request is specified"
-        elif parse(requests[name]) < parse(least):
-            yield f"{text}, but request is {requests[name]}"
-    for name, most in sorted((limit.get("max") or {}).items()):
-        text = f"maximum {name} usage per Container is {most}"
-        if name not in limits:
-            yield f"{text}.  No limit is specified"
-        elif parse(limits[name]) > parse(most):
-            yield f"{text}, but limit is {limits[name]}"
-        elif name in requests and parse(requests[name]) > parse(most):
-            yield f"{text}, but request is {requests[name]}"

@@ -104,6 +104,8 @@ CHECKS: dict[tuple[str, str], Check] = {
     ("storage.k8s.io", "StorageClass"): others.check_storage_class,
     ("coordination.k8s.io", "Lease"): others.check_lease,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): check_definition,
+    (RBAC, "RoleBinding"): others.check_binding,
+    (RBAC, "ClusterRoleBinding"): others.check_binding,
 }
 CHANGES: dict[tuple[str, str], Change] = {
     ("", "Pod"): _pod_change,

@@ -11,6 +11,8 @@ from lab.kubernetes.validation.metadata import check_labels, check_selector
 
 Obj = dict[str, Any]
 
+_RBAC = "rbac.authorization.k8s.io"
+
 DATA_LIMIT = 1024 * 1024
 SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 KEYS_OF_TYPE = {
@@ -201,6 +203,24 @@ def storage_class_unchanged(old: Obj, new: Obj, faults: Faults) -> None:
                 faults.forbidden(key, f"updates to {key} are forbidden.")
             else:
                 faults.unchanged(key, old.get(key), new.get(key))
+
+
+def check_binding(obj: Obj, faults: Faults) -> None:
+    """A binding of a role, or of a cluster role."""
+    ref, clusterwide = obj.get("roleRef") or {}, obj.get("kind") == "ClusterRoleBinding"
+    faults.choice("roleRef.apiGroup", ref.get("apiGroup", ""), (_RBAC,))
+    faults.choice("roleRef.kind", ref.get("kind", ""), ("ClusterRole",) if clusterwide else ("Role", "ClusterRole"))
+    if not ref.get("name"):
+        faults.required("roleRef.name")
+    for position, subject in enumerate(obj.get("subjects") or ()):
+        where, kind = f"subjects[{position}]", subject.get("kind", "")
+        if not subject.get("name"):
+            faults.required(f"{where}.name")
+        faults.choice(f"{where}.kind", kind, ("ServiceAccount", "User", "Group"))
+        if kind == "ServiceAccount" and clusterwide and not subject.get("namespace"):
+            faults.required(f"{where}.namespace")
+        if kind in ("User", "Group"):
+            faults.choice(f"{where}.apiGroup", subject.get("apiGroup", ""), (_RBAC,))
 
 
 def role_unchanged(old: Obj, new: Obj, faults: Faults) -> None:
