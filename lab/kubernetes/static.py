@@ -99,12 +99,11 @@ class OpenApi:
         self._kinds = kinds
         self._changes = -1
         self._documents: dict[str, tuple[bytes, str]] = {}
-        self._modified = datetime.now(UTC)
 
     def _all(self) -> dict[str, tuple[bytes, str]]:
         """Documents and their hashes by path."""
         if self._changes != self._kinds.changes:
-            self._changes, self._modified = self._kinds.changes, datetime.now(UTC)
+            self._changes = self._kinds.changes
             names = {".well-known/openid-configuration", "api", "api/v1", "apis", "openid/v1/jwks", "version"}
             for group, versions in self._kinds.group_versions().items():
                 if group:
@@ -149,7 +148,7 @@ class OpenApi:
 
     def _cached(self, request: web.Request, data: bytes, content_type: str, headers: dict[str, str]) -> web.Response:
         """304 when the client has it already."""
-        headers = {**headers, "Accept-Ranges": "bytes", "Last-Modified": format_datetime(self._modified, usegmt=True)}
+        headers = {**headers, "Accept-Ranges": "bytes", "Last-Modified": format_datetime(datetime.now(UTC), usegmt=True)}
         if _has_it(request, headers):
             return web.Response(status=304, headers=headers)
         response = web.Response(body=data, headers={**headers, "Content-Type": content_type})

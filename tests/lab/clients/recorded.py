@@ -47,7 +47,7 @@ class RecordedCluster:
     """What was in the real cluster after each command of a scenario, as far as its requests and answers tell."""
 
     def __init__(self, scenario: str) -> None:
-        (path,) = (FOLDER / "helm").glob(f"{scenario}-*.jsonl.gz")
+        (path,) = [one for one in FOLDER.rglob(f"{scenario}-*.jsonl.gz") if one.parent.name != "commands"]
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             self._lines: list[dict[str, Any]] = [json.loads(line) for line in lines]
 

@@ -16,6 +16,7 @@ ADDRESS = re.compile(r"(?<![\d.])(?:10\.(?:96|244)|127)(?:\.\d{1,3}){2,3}(?![\d.
 # The end of a generated name, a pod-template hash, the end of an event's name; `r1-` keeps them from matching inside words.
 WORD = re.compile(r"(?<![A-Za-z0-9])[a-z0-9]{5,16}(?![A-Za-z0-9])")
 SUFFIX = re.compile(r"[bcdfghjklmnpqrstvwxz2456789]{5}")
+HASH = re.compile(r"(?<=-)[bcdfghjklmnpqrstvwxz2456789]{7,10}(?![A-Za-z0-9])")
 NUMBER = re.compile(r"(?<![\w.])\d{3,9}(?![\w.])")
 RECORDED_API_PORT = 16443
 NODE_PORTS = range(30000, 32768)
@@ -104,7 +105,7 @@ class Bindings:
                     self.words.setdefault(one, other)
 
     def _learn_text(self, recorded: str, lab: str) -> None:
-        for pattern in (UUID, ADDRESS):
+        for pattern in (UUID, ADDRESS, HASH):
             old, new = pattern.findall(recorded), pattern.findall(lab)
             if len(old) == len(new) and pattern.sub("*", recorded) == pattern.sub("*", lab):
                 for one, other in zip(old, new, strict=True):

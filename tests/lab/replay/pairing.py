@@ -64,7 +64,7 @@ def pairs(recorded: list[Json], lab: list[Json], say: Say) -> Iterator[tuple[Jso
             left.remove(partner)
             yield item, partner
     for item in waiting:
-        if not isinstance(item.get("metadata"), dict) and not str(item.get("name")).startswith(TOKEN_VOLUME):
+        if not isinstance(item.get("object", item).get("metadata"), dict) and not str(item.get("name")).startswith(TOKEN_VOLUME):
             continue  # only objects and the volume with the account's token have made-up names
         name = stem(say(identity(item) or ""))
         partner = next((other for other in left if stem(identity(other) or "") == name), None)

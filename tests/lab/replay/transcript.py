@@ -129,6 +129,8 @@ def _record(scenario: str, line: dict[str, Any], answers: dict[int, Json], sampl
     headers = dict(line.get("request_headers") or {})
     if "accept_forced" in line:
         headers["Accept"] = line["accept_forced"]
+    if "request_body_decoded" in line:  # it was protobuf, which other tests look at
+        headers["Content-Type"] = "application/json"
     return Record(
         scenario=scenario,
         n=line["n"],
@@ -140,7 +142,7 @@ def _record(scenario: str, line: dict[str, Any], answers: dict[int, Json], sampl
         client=line["client"] if line.get("via") != "raw HTTP" else "raw",
         account=line.get("as"),
         headers=headers,
-        body=RESTORED.get((scenario, line["n"]), line.get("request_body")),
+        body=RESTORED.get((scenario, line["n"]), line.get("request_body_decoded", line.get("request_body"))),
         status=line["status"],
         content_type=line.get("response_content_type"),
         answer_headers={name.lower(): value for name, value in (line.get("response_headers") or {}).items()},
