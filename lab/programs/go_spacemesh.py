@@ -17,6 +17,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from grpclib.health.service import Health
+
 from lab.programs.flags import FlagError, Parsed, parse
 from lab.programs.listeners import Listeners
 from lab.programs.program import Container, wait
@@ -152,7 +154,7 @@ class Node:
             return
         address = "string" if config.coinbase.startswith(("sm1", "stest1")) else "bytes"
         api = NodeApi(self, address, config.services, not has_old_log(self._container.image))
-        await listeners.serve_grpc(config.grpc_port, [api])
+        await listeners.serve_grpc(config.grpc_port, [api, Health()])
         if config.json_port is not None:
             await listeners.serve_http(config.json_port, api.serve_json)
         if config.metrics_port is not None:

@@ -106,6 +106,6 @@ def basic(request: web.BaseRequest) -> tuple[str, str] | None:
     return (user, password) if colon else None
 
 
-def as_json(body: Any, status: int = 200, **headers: str) -> web.Response:
+def as_json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A JSON answer."""
     return web.Response(status=status, text=json.dumps(body), content_type="application/json", headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -67,12 +68,12 @@ class Listeners:
         self._servers: list[asyncio.AbstractServer] = []
         self._webs: list[web.Server] = []
 
-    async def serve_tcp(self, port: int, factory: Callable[[], asyncio.Protocol]) -> None:
-        """Plain TCP; the factory's protocols close their own connections."""
+    async def serve_tcp(self, port: int, factory: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None = None) -> None:
+        """TCP; the factory's protocols close their own connections."""
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(factory, self._container.ip, real_port(port)))
+        self._servers.append(await loop.create_server(factory, self._container.ip, real_port(port), ssl=tls))
 
-    async def serve_http(self, port: int, handler: HttpHandler) -> None:
+    async def serve_http(self, port: int, handler: HttpHandler, tls: ssl.SSLContext | None = None) -> None:
         """HTTP/1.1. A low-level server: a web application per port of hundreds of pods would cost much more."""
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -80,7 +81,7 @@ class Listeners:
             return await handler(request)
 
         server: web.Server = web.Server(handle, access_log=None)
-        await self.serve_tcp(port, server)
+        await self.serve_tcp(port, server, tls)
         self._webs.append(server)
 
     async def serve_grpc(self, port: int, services: list[Any]) -> None:

@@ -1,0 +1,1 @@
+"""Elasticsearch, Kibana and Filebeat as far as a deployment asks them."""
