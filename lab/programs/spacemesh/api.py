@@ -33,6 +33,8 @@ class NodeView(Protocol):
 
 Method = Callable[[Any], Any]
 
+_GRPC_ONLY = {"DebugService/NetworkInfo"}  # spacemeshos/api gives it no HTTP path (spacemesh/v1/api_config.yaml)
+
 
 class NodeApi:
     """The methods, by `Service/Method`; `address` is the type that account addresses have."""
@@ -60,7 +62,7 @@ class NodeApi:
 
     async def serve_json(self, request: web.BaseRequest) -> web.StreamResponse:
         """`POST /v1/node/status` and the like, as grpc-gateway answers them."""
-        by_path = {_json_path(path): method for path, method in self.methods.items()}
+        by_path = {_json_path(path): method for path, method in self.methods.items() if path not in _GRPC_ONLY}
         if request.path not in by_path:
             return _json_error(404, 5, "Not Found")
         if request.method != "POST":
