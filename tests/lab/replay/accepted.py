@@ -70,9 +70,6 @@ MACHINE = "what the recorded machine had; nodes of the lab are as large as asked
 REAL_SLEEP = "the pod's command is a real process and sleeps two real seconds on TERM; its ten seconds of grace are over before that in a quick lab"
 OWN_TOOLS = "the recorded image's busybox has no stty and another tar; the lab runs the machine's"
 NO_REPAIR = "the real allocators' repair loop had found its own address missing; the lab's allocators need no repair"
-LATER_CONTROLLERS = "nothing in the lab works on StatefulSets yet: they are kept as they are"
-
-PROTOBUF_IN_13 = (50, 51, 56, 57, 58, 59, 60, 61, 62, 64, 65, 67, 69, 71, 75, 76, 77, 78, 79, 80)
 
 CUT_OR_504 = "a real server that has a millisecond answers 504 or cuts the connection, as it happens; the lab always answers"
 ONLY_KNOWN_METHODS = "the lab's HTTP parser (llhttp) knows no method FOO and answers 400 by itself"
@@ -84,7 +81,6 @@ ACCEPTED: list[Accepted] = [
     accept("02", 118, r"body\.(message|details\.causes\[.*\]\.message)", GO_STRUCTS, apart_from=r"\n@@ -113,7 \+113,7 @@.*"),
     accept("02", 142, r"body\.(message|details\.causes\[.*\]\.message)", GO_STRUCTS, apart_from=r"\{.*\}"),
     accept("02", (123, 124, 125), r"body\.items\[.*1abc.*\]", NO_REPAIR),
-    accept("02", 137, r"body\.status\..*", LATER_CONTROLLERS),
     accept("01", 55, r"body\.(paths\./version/|components\..*)", NO_SCHEMAS),
     accept("01", 74, r"status", "the lab has no protobuf answers for those who take nothing else"),
     accept("10", 37, r"body\.channel 1", OWN_TOOLS),
@@ -94,7 +90,6 @@ ACCEPTED: list[Accepted] = [
     accept("04", 84, r"body\.metadata\.remainingItemCount", EXTRA_CONFIG_MAP),
     accept("04", 144, r"watch\[types\]", EXTRA_CONFIG_MAP),
     *(accept(scenario, numbers, UNLIMITED_PLACES, UNLIMITED) for scenario, numbers in UNLIMITED_NUMBERS.items()),
-    accept("13", PROTOBUF_IN_13, r"content-type", JSON_ONLY),
     accept("13", range(4, 90), r"(body(\.items\[.*\])?|watch\[Node .*\])\.(spec(\.podCIDRs?.*)?|status\.(capacity|allocatable|images))\b.*", MACHINE),
     accept("06b", 9, r"body", ITS_OWN_SH),
     accept("06c", 3, r"watch\[Event Pod/db-0/.*/FailedScheduling/.*", TOO_EARLY),
