@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from lab.controllers.cluster_roles import ClusterRoleAggregation
 from lab.controllers.cron_jobs import CronJobController
 from lab.controllers.custom_resources import CustomResources
 from lab.controllers.daemon_sets import DaemonSetController
@@ -38,6 +39,7 @@ def controllers(registry: Registry, faults: Faults | None = None, root_certifica
     return [
         NamespaceContentController(registry, root_certificate),
         CustomResources(registry),
+        ClusterRoleAggregation(registry),
         DeploymentController(registry),
         ReplicaSetController(registry),
         JobController(registry),

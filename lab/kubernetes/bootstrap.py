@@ -65,6 +65,13 @@ def _edit() -> list[Obj]:
     ]  # fmt: skip
 
 
+def _admin() -> list[Obj]:
+    return [
+        _rule([*_WRITE, *_READ], [_GROUP], ["rolebindings", "roles"]),
+        _rule(["create"], ["authorization.k8s.io"], ["localsubjectaccessreviews"]),
+    ]
+
+
 _CLUSTER_ROLES: dict[str, list[Obj]] = {
     "cluster-admin": [_rule(["*"], ["*"], ["*"]), {"verbs": ["*"], "nonResourceURLs": ["*"]}],
     "system:basic-user": [
@@ -80,12 +87,14 @@ _CLUSTER_ROLES: dict[str, list[Obj]] = {
     ],
     "view": _view(),
     "edit": _edit(),
-    "admin": [
-        _rule([*_WRITE, *_READ], [_GROUP], ["rolebindings", "roles"]),
-        _rule(["create"], ["authorization.k8s.io"], ["localsubjectaccessreviews"]),
-        *_edit(),
-    ],
+    "admin": [*_admin(), *_edit()],
+    "system:aggregate-to-view": _view(),
+    "system:aggregate-to-edit": _edit(),
+    "system:aggregate-to-admin": _admin(),
 }  # fmt: skip
+# Roles made of others: of those with this label; and into which larger role each goes itself.
+_AGGREGATED = {"view": "edit", "edit": "admin", "admin": ""}
+_TO = "rbac.authorization.k8s.io/aggregate-to-"
 _BINDINGS = {
     "cluster-admin": ("system:masters",),
     "system:basic-user": ("system:authenticated",),
@@ -122,10 +131,21 @@ def bootstrap(registry: Registry) -> None:
         registry.create(SERVICE_ACCOUNT, {"metadata": {"name": name}}, "kube-system", ctx=_SERVER)
     meta = {"labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}, "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"}}
     for name, rules in _CLUSTER_ROLES.items():
-        registry.create(CLUSTER_ROLE, {"metadata": {"name": name, **meta}, "rules": rules}, ctx=_SERVER)
+        registry.create(CLUSTER_ROLE, _cluster_role(name, rules, meta), ctx=_SERVER)
     for name, groups in _BINDINGS.items():
         subjects = [{"kind": "Group", "apiGroup": _GROUP, "name": group} for group in groups]
         ref = {"apiGroup": _GROUP, "kind": "ClusterRole", "name": name}
         registry.create(CLUSTER_ROLE_BINDING, {"metadata": {"name": name, **meta}, "roleRef": ref, "subjects": subjects}, ctx=_SERVER)
     for name, value in _PRIORITIES.items():
         registry.create(PRIORITY_CLASS, {"metadata": {"name": name}, "value": value, "description": _PRIORITY_HELP[name]}, ctx=_SERVER)
+
+
+def _cluster_role(name: str, rules: list[Obj], meta: Obj) -> Obj:
+    labels = dict(meta["labels"])
+    role: Obj = {"metadata": {"name": name, **meta, "labels": labels}, "rules": rules}
+    if name in _AGGREGATED:
+        role["aggregationRule"] = {"clusterRoleSelectors": [{"matchLabels": {f"{_TO}{name}": "true"}}]}
+    larger = name.removeprefix("system:aggregate-to-") if name.startswith("system:aggregate-to-") else _AGGREGATED.get(name)
+    if larger:
+        labels[f"{_TO}{larger}"] = "true"
+    return role
