@@ -52,15 +52,20 @@ class Cluster:
         self._clock, self._faults = clock, faults
 
     async def start(
-        self, state: Path, nodes: Callable[[AddressBlock], list[NodeSpec]], storage_classes: tuple[str, ...] = ("standard",), port: int = 0
+        self,
+        state: Path,
+        nodes: Callable[[AddressBlock], list[NodeSpec]],
+        storage_classes: tuple[str, ...] = ("standard",),
+        port: int = 0,
+        in_flight: int | None = None,
     ) -> None:
-        """Bring it up, with these nodes; the first storage class is the default one. `state`: where its files are."""
+        """Bring it up, with these nodes; the first storage class is the default one. `state`: where its files are. `in_flight`: requests at once."""
         self.block = block = AddressBlock.claim()
         self.life.at_end(block.close)
         around = Surroundings(self.registry, block, self._faults, state, self.shared, _token_maker(self.registry, self.authenticator))
         self.kubelet = kubelet = Kubelet(around, nodes(block))
         self.registry.admission.services.network = block.service_network
-        app = make_app(self.registry, auth=self.authenticator, faults=self._faults, pods=Pods(kubelet, self._clock))
+        app = make_app(self.registry, auth=self.authenticator, faults=self._faults, pods=Pods(kubelet, self._clock), in_flight=in_flight)
         first = str(next(block.service_network.hosts()))
         inside = block.node(1)  # where pods reach the API: as on a machine that is control plane and node in one
         self.certificates = make_certificates("127.0.0.1", first, inside)

@@ -35,6 +35,7 @@ class LabConfig:
     node_zone: str = "us-central1-a"  # where cloud nodes say they are; "": a cluster that knows no zones
     external_addresses: bool = True  # whether nodes have an ExternalIP
     storage_class: str | None = "standard"  # the default class, whose volumes the lab makes; None: there is none
+    max_in_flight: int | None = None  # requests to the Kubernetes API at once, of all but administrators; None: no limit
     storage: bool = True  # Cloud Storage
     outside: bool = True  # Cloudflare, Slack, GitHub, GKE, Compute
     state_dir: Path | None = None  # where the lab keeps its files while it runs; None: a temporary directory
@@ -57,6 +58,8 @@ class LabConfig:
         for option, text in (("--node-cpu", self.node_cpu), ("--node-memory", self.node_memory)):
             if _quantity(text) is None:
                 problems.append(f"{option} must be a Kubernetes quantity above 0 such as 16, 500m or 64Gi, not {text!r}")
+        if self.max_in_flight is not None and self.max_in_flight < 1:
+            problems.append(f"--max-in-flight must be at least 1, not {self.max_in_flight}")
         if not 1 <= self.node_pods <= 10_000:
             problems.append(f"--node-pods must be between 1 and 10000, not {self.node_pods}")
         problems += [f"--program {image}: {path} is not a file that can be run" for image, path in self.programs if not _can_run(path)]
@@ -102,6 +105,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--node-memory", help=f"memory of each node (default: {default.node_memory})")
     add("--node-pods", type=int, help=f"pods each node takes (default: {default.node_pods})")
     add("--no-external-addresses", dest="external_addresses", action="store_false", default=None, help="nodes have no ExternalIP")
+    add("--max-in-flight", type=int, help="requests to the Kubernetes API at once, of all but administrators; more get 429 (default: no limit)")
     add("--no-storage", dest="storage", action="store_false", default=None, help="without Cloud Storage")
     add("--no-outside", dest="outside", action="store_false", default=None, help="without Cloudflare, Slack, GitHub, GKE and Compute")
     add("--program", action="append", dest="programs", metavar="IMAGE=FILE", type=_program, help="run this file for this image (may be given again)")

@@ -71,7 +71,7 @@ class World:
                 await self._start_storage()
             self._life.at_end(self.cluster.stop)
             classes = (config.storage_class,) if config.storage_class is not None else ()
-            await self.cluster.start(self.state, self._node_specs, classes, config.port)
+            await self.cluster.start(self.state, self._node_specs, classes, config.port, config.max_in_flight)
             if config.outside:
                 await self.outside.start(self._life, self.state)
             control = await self._life.run_app(make_control(self))
