@@ -33,7 +33,7 @@ KINDS = (
     "apis/batch/v1/{}/jobs",
 )
 # Waits that end in a time-out need not take as long as they were recorded.
-SHORTER = {"6s": "3s", "5s": "3s", "--timeout=4s": "--timeout=1s", "--timeout=2s": "--timeout=1s", "--request-timeout=5s": "--request-timeout=2s",
+SHORTER = {"6s": "3s", "5s": "3s", "--timeout=4s": "--timeout=1s", "--timeout=2s": "--timeout=1s", "--request-timeout=5s": "--request-timeout=4s",
            "--request-timeout=2s": "--request-timeout=1s", "./chart": str(CHART)}  # fmt: skip
 
 
