@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from itertools import count
@@ -25,6 +26,10 @@ Key = tuple[str, str]  # namespace, name
 K = TypeVar("K", bound=Hashable)
 
 log = logging.getLogger("lab.controllers")
+
+# A set of a thousand pods changes with every one of them; looking at all of them each time would take all the time there is.
+_LONG_LOOK = 0.003  # real seconds
+_REST = 4.0  # times as long as it took
 
 
 class Index:
@@ -77,11 +82,14 @@ class WorkQueue(Generic[K]):
         self._planned: dict[K, float] = {}
         self._numbers = count()
         self._failures: dict[K, int] = {}
+        self._resting: dict[K, float] = {}  # until when
         self._wake = asyncio.Event()
 
     def add(self, key: K) -> None:
         """Look at this soon."""
-        if key not in self._waiting:
+        if key in self._resting and (left := self._rests(key)):
+            self.add_after(key, left)
+        elif key not in self._waiting:
             self._waiting.add(key)
             self._ready.append(key)
             self._wake.set()
@@ -97,6 +105,17 @@ class WorkQueue(Generic[K]):
         self._planned[key] = due
         heapq.heappush(self._later, (due, next(self._numbers), key))
         self._wake.set()
+
+    def rest(self, key: K, real_seconds: float) -> None:
+        """Leave a name alone for so long, whatever is put on the queue: it comes when the time is over."""
+        self._resting[key] = self._clock.monotonic() + real_seconds / self._clock.real(1.0)
+
+    def _rests(self, key: K) -> float:
+        """For how many lab seconds still; 0: it does not."""
+        left = self._resting[key] - self._clock.monotonic()
+        if left <= 0:
+            self._resting.pop(key, None)
+        return max(left, 0.0)
 
     def retry(self, key: K) -> None:
         """Look again after a delay that doubles with every failure in a row."""
@@ -172,7 +191,11 @@ class Controller:
         try:
             while True:
                 key = await self.queue.get()
+                began = time.perf_counter()
                 self._try(key)
+                spent = time.perf_counter() - began
+                if spent > _LONG_LOOK:
+                    self.queue.rest(key, spent * _REST)
                 await asyncio.sleep(0)  # between two looks others have their turn
         finally:
             for stop in (*stops, *(index.close for index in self._indexes)):

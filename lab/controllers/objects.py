@@ -54,8 +54,7 @@ def condition(obj: Obj, kind: str) -> Obj | None:
 
 def is_ready(pod: Obj) -> bool:
     """Whether a pod's Ready condition is True."""
-    ready = condition(pod, "Ready")
-    return bool(ready and ready["status"] == "True")
+    return any(some["type"] == "Ready" and some["status"] == "True" for some in pod.get("status", {}).get("conditions") or ())
 
 
 def is_finished(pod: Obj) -> bool:
