@@ -3,7 +3,7 @@
 With unprivileged user namespaces (`unshare -Urmpuf`) the process gets a root directory made of the machine's /usr and /etc basics (read-only),
 private /tmp, /root, /var and /dev, and the volumes at their mount paths; it is process 1 of its own process namespace, so nothing survives it. Where
 the machine does not allow that, mount paths are replaced by the real directories in the command line and the environment: good for most, but a path
-that the program makes up itself is then not found. Networks are not apart in either case: a process that listens does so on this machine's loopback.
+that the program makes up itself is then not found. Networks are not apart in either case; for ports see ports.py.
 """
 
 from __future__ import annotations

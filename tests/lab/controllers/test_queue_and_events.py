@@ -33,6 +33,17 @@ async def test_a_queue_holds_a_name_once_and_keeps_the_order() -> None:
     assert await queue.get() == "a"
 
 
+async def test_a_name_that_rests_comes_when_the_time_is_over() -> None:
+    clock = Clock(1000)
+    queue: WorkQueue[str] = WorkQueue(clock)
+    began = clock.monotonic()
+    queue.rest("large", 0.02)
+    queue.add("large")
+    queue.add("small")
+    assert [await queue.get(), await queue.get()] == ["small", "large"]
+    assert clock.monotonic() - began >= 20
+
+
 async def test_the_earliest_wish_for_later_stands_and_waits_its_time() -> None:
     clock = Clock(1000)
     queue: WorkQueue[str] = WorkQueue(clock)
