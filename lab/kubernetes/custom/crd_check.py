@@ -8,6 +8,8 @@ from typing import Any
 from lab.kubernetes.custom.cel_rules import check_rule
 from lab.kubernetes.custom.jsonpath import steps
 from lab.kubernetes.custom.structural import walk
+from lab.kubernetes.errors import ApiError, bad_request
+from lab.kubernetes.gotext import json_kind
 from lab.kubernetes.validation.faults import Faults, dns_label
 
 Obj = dict[str, Any]
@@ -132,10 +134,54 @@ def _leads_to_a_value(schema: Obj, path: str) -> bool:
 
 def _check_schema(schema: Obj, root: str, faults: Faults) -> None:
     """Whether it is structural: every value has a type, every list an item. What is wrong at the root itself is told last."""
+    _check_types(schema)
     below, above = Faults(), Faults()
     for one, path in walk(schema, root):
         _check_node(one, path, path == root, above if path == root else below)
     faults.found += below.found + above.found
+
+
+_BOOL, _NUMBER, _TEXT, _LIST, _MAP = (bool,), (int, float), (str,), (list,), (dict,)
+_GO_TYPES: dict[tuple[type, ...], str] = {_BOOL: "bool", _NUMBER: "float64", _TEXT: "string", _LIST: "[]string", _MAP: "JSONSchemaProps"}
+_FIELDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("type", "format", "pattern", "title", "description", "$ref", "x-kubernetes-list-type", "x-kubernetes-map-type"), _TEXT),
+    **dict.fromkeys(("nullable", "uniqueItems", "exclusiveMinimum", "exclusiveMaximum", "x-kubernetes-int-or-string"), _BOOL),
+    **dict.fromkeys(("x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource"), _BOOL),
+    **dict.fromkeys(("minimum", "maximum", "multipleOf", "minLength", "maxLength"), _NUMBER),
+    **dict.fromkeys(("minItems", "maxItems", "minProperties", "maxProperties"), _NUMBER),
+    **dict.fromkeys(("required", "enum", "allOf", "anyOf", "oneOf", "x-kubernetes-list-map-keys", "x-kubernetes-validations"), _LIST),
+    **dict.fromkeys(("properties", "items", "not"), _MAP),
+    "additionalProperties": (bool, dict),
+}
+
+
+def _check_types(schema: Any) -> None:
+    """400 for a schema whose own fields are of wrong types: nothing can be said of such a one."""
+    if not isinstance(schema, dict):
+        raise _unreadable(schema, "JSONSchemaProps", "JSONSchemaProps")
+    for key, kinds in _FIELDS.items():
+        value = schema.get(key)
+        if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            raise _unreadable(value, key, _GO_TYPES.get(kinds, "JSONSchemaPropsOrBool"))
+    for key in ("required", "x-kubernetes-list-map-keys"):
+        for item in schema.get(key) or ():
+            if not isinstance(item, str):
+                raise _unreadable(item, key, "string")
+    for rule in schema.get("x-kubernetes-validations") or ():
+        if not isinstance(rule, dict) or any(not isinstance(value, str | bool) for value in rule.values()):
+            raise _unreadable(rule, "x-kubernetes-validations", "ValidationRule")
+        if not isinstance(rule.get("rule", ""), str) or not isinstance(rule.get("messageExpression", ""), str):
+            raise _unreadable(rule, "x-kubernetes-validations", "ValidationRule")
+    inner = [*(schema.get("properties") or {}).values(), *(one for key in ("allOf", "anyOf", "oneOf") for one in schema.get(key) or ())]
+    inner += [schema[key] for key in ("items", "not", "additionalProperties") if schema.get(key) is not None and not isinstance(schema[key], bool)]
+    for one in inner:
+        _check_types(one)
+
+
+def _unreadable(value: Any, field: str, wanted: str) -> ApiError:
+    why = f"json: cannot unmarshal {json_kind(value)} into Go struct field JSONSchemaProps.{field} of type {wanted}"
+    name = "CustomResourceDefinition"
+    return bad_request(f'{name} in version "v1" cannot be handled as a {name}: {why}')
 
 
 def _check_node(schema: Obj, path: str, root: bool, faults: Faults) -> None:

@@ -35,7 +35,12 @@ def check_type(kind: Kind, body: Obj) -> None:
         raise bad_request(f"the API version in the data ({api_version}) does not match the expected API version ({kind.api_version})")
     if name != kind.kind:
         error = FieldError("FieldValueInvalid", f"Invalid value: {quoted(str(name))}: must be {kind.kind}", "kind")
-        raise invalid_as(f"{name}.{kind.group}", kind.group, str(name), str((body.get("metadata") or {}).get("name", "")), [error])
+        raise invalid_as(f"{name}.{kind.group}", kind.group, str(name), _name_in(body), [error])
+
+
+def _name_in(body: Obj) -> str:
+    meta = body.get("metadata")
+    return str(meta.get("name", "")) if isinstance(meta, dict) else ""
 
 
 def settle(kind: Kind, body: Obj) -> tuple[Obj, list[str]]:

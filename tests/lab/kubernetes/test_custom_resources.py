@@ -151,6 +151,13 @@ async def test_definitions_that_make_no_sense(served: Api, fields: Obj, message:
     assert message in refused["message"]
 
 
+@pytest.mark.parametrize("schema", [None, 1, {"type": 1}, {"type": "object", "properties": {"a": 1}}, {"type": "array", "items": []}])
+async def test_a_schema_of_wrong_types_cannot_be_read(served: Api, schema: Any) -> None:
+    status, refused = await served.ask("POST", CRDS, definition({"size": schema}))
+    assert status == 400
+    assert "cannot be handled as a CustomResourceDefinition: json: cannot unmarshal" in refused["message"]
+
+
 async def test_two_versions_show_the_same_objects(served: Api) -> None:
     crd = definition()
     second = {**crd["spec"]["versions"][0], "name": "v2", "storage": False}
