@@ -92,4 +92,3 @@ async def _remove(one: InBucket, network: str, run: str | None) -> InBucket:
         logger().warning("%s stays: %s", one.url, error)
         return InBucket(one.block, one.url, f"{error} (`delete-network` with data_bucket {one.block} tries again)")
     return one
-
