@@ -24,9 +24,10 @@ class PeerError(Exception):
 class PeerConnection(asyncio.Protocol):
     """One connection. The dialler speaks first; each side sends one line."""
 
-    def __init__(self, peers: Peers, dialled: bool) -> None:
+    def __init__(self, peers: Peers, dialled: bool, expected: str = "") -> None:
         self.peers = peers
         self.dialled = dialled
+        self.expected = expected  # whom we called; anybody else is refused before it counts as a peer
         self.identity = ""  # the other's, once it has said it
         self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._buffer = b""
@@ -59,6 +60,10 @@ class PeerConnection(asyncio.Protocol):
             self._transport.write(self.peers.hello())
         if network != self.peers.network:
             self._refuse(PeerError(f"handshake failed: network mismatch: expected {self.peers.network}, peer has {network}"))
+            return
+        if self.expected and identity != self.expected:
+            mismatch = f"peer id mismatch: expected {self.expected}, but remote key matches {identity}"
+            self._refuse(PeerError(f"failed to negotiate security protocol: {mismatch}"))
             return
         self.identity = identity
         if not self.greeted.done():
@@ -119,7 +124,7 @@ class Peers:
             raise PeerError(f"failed to dial {address}: lookup {address.host}: no such host")
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
-                _, peer = await loop.create_connection(lambda: PeerConnection(self, dialled=True), hosts[0], address.port)
+                _, peer = await loop.create_connection(lambda: PeerConnection(self, dialled=True, expected=address.identity), hosts[0], address.port)
                 try:
                     await asyncio.shield(peer.greeted)
                 except BaseException:
@@ -132,13 +137,6 @@ class Peers:
             raise PeerError(f"failed to dial {address}: dial tcp4 {address.host}:{address.port}: connect: {reason}") from error
         except PeerError as error:
             raise PeerError(f"failed to dial {address}: {error}") from error
-        if address.identity and peer.identity != address.identity:
-            peer.identity, found = "", peer.identity
-            peer.close()
-            raise PeerError(
-                f"failed to dial {address}: failed to negotiate security protocol: peer id mismatch: "
-                f"expected {address.identity}, but remote key matches {found}"
-            )
 
     async def bootstrap(self, bootnodes: tuple[Multiaddress, ...], wanted: int) -> None:
         """Call bootnodes that are not connected until there are so many peers; log those that cannot be reached."""
