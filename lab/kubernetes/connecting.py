@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from lab.addresses import real_port
 from lab.kubernetes.auth import User
 from lab.kubernetes.call import Call
 from lab.kubernetes.errors import ApiError, bad_request
@@ -102,7 +103,7 @@ class Connector:
             try:
                 if not address:
                     raise ConnectionRefusedError
-                return await asyncio.open_connection(address, port)
+                return await asyncio.open_connection(address, real_port(port))
             except OSError as error:
                 raise OSError(pods.unreachable(pod, port)) from error
 

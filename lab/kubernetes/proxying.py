@@ -10,6 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from lab.addresses import real_port
 from lab.kubernetes.call import Call
 from lab.kubernetes.errors import ApiError, bad_request
 from lab.kubernetes.kinds import ENDPOINT_SLICE, NODE, SERVICE, Kind
@@ -34,7 +35,7 @@ async def pass_on(registry: Registry, kind: Kind, call: Call) -> web.StreamRespo
         return web.Response(status=301, headers={"Location": where + (f"?{call.request.query_string}" if call.request.query_string else "")})
     scheme, host, port = _target(registry, kind, call)
     connector = aiohttp.TCPConnector(local_addr=_own_address(registry), ssl=False)
-    url = URL(f"{scheme}://{host}:{port}{path}", encoded=True)
+    url = URL(f"{scheme}://{host}:{real_port(int(port)) if port.isdecimal() else port}{path}", encoded=True)
     headers = CIMultiDict((name, value) for name, value in call.request.headers.items() if name.lower() not in _HOP | _OURS)
     headers["X-Forwarded-Uri"] = call.request.rel_url.raw_path
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_LONGEST)

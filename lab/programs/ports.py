@@ -27,6 +27,8 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 
+from lab.addresses import real_port
+
 # Numbers of the kernel: audit architecture, bind, connect, seccomp, pidfd_getfd.
 _MACHINES = {"x86_64": (0xC000003E, 49, 42, 317, 438), "aarch64": (0xC00000B7, 200, 203, 277, 438)}
 _NO_NEW_PRIVS, _SET_FILTER, _GET_SIZES, _NEW_LISTENER = 38, 1, 3, 8
@@ -142,14 +144,19 @@ class PortGuard:
                 return self._connect(listener, call, sock, port)
             sock.close()
         elif ipaddress.ip_address(host) in self._network:
-            with contextlib.suppress(OSError), _socket_of(call) as sock:
+            sock = _socket_of(call)
+            with contextlib.suppress(OSError):
                 if sock.family == socket.AF_INET and sock.getsockname() == ("0.0.0.0", 0):
                     sock.setsockopt(socket.IPPROTO_IP, _ADDRESS_WITHOUT_PORT, 1)
                     sock.bind((self._address, 0))
+            if real_port(port) != port:
+                return self._connect(listener, call, sock, port, host)
+            sock.close()
         return None
 
-    def _place(self, sock: socket.socket, port: int) -> tuple[str, int]:
-        return (f"::ffff:{self._address}" if sock.family == socket.AF_INET6 else self._address), port
+    def _place(self, sock: socket.socket, port: int, host: str = "") -> tuple[str, int]:
+        host = host or self._address
+        return (f"::ffff:{host}" if sock.family == socket.AF_INET6 else host), real_port(port)
 
     def _bind(self, call: _Call, port: int) -> int:
         with _socket_of(call) as sock:
@@ -164,13 +171,13 @@ class PortGuard:
         with socket.socket(socket.AF_INET, kind) as probe:
             _reuse(probe)
             try:
-                probe.bind((self._address, port))
+                probe.bind((self._address, real_port(port)))
             except OSError as error:
                 return error.errno == errno.EADDRINUSE
         return False
 
-    def _connect(self, listener: int, call: _Call, sock: socket.socket, port: int) -> int:
-        place = self._place(sock, port)
+    def _connect(self, listener: int, call: _Call, sock: socket.socket, port: int, host: str = "") -> int:
+        place = self._place(sock, port, host)
         if not os.get_blocking(sock.fileno()):
             with sock:
                 return -sock.connect_ex(place)

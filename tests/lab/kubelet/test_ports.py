@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 
@@ -24,7 +25,14 @@ while True:
 """
 
 
-def server(name: str, host: str = "0.0.0.0", family: str = "socket.AF_INET") -> dict[str, object]:
+async def execute(bench: Bench, pod: dict[str, Any], container: str, script: str) -> tuple[int, bytes]:
+    run = next(state.current for state in bench.kubelet.states(pod["metadata"]["uid"]) if state.name == container)
+    assert run and run.container
+    done: tuple[int, bytes] = await cast(Any, run.program).execute(run.container, ["python3", "-c", script], 10)
+    return done
+
+
+def server(name: str, host: str = "0.0.0.0", family: str = "socket.AF_INET") -> dict[str, Any]:
     return {"name": name, "image": "python:3.11", "command": ["python3", "-c", SERVE.format(family=family, host=host, answer=name)]}
 
 
@@ -58,9 +66,18 @@ async def test_containers_of_a_pod_share_localhost_and_the_port_is_taken_there(b
     bench.pod("p", containers=[server("web"), {"name": "other", "image": "busybox:1.36", "command": ["sleep", "60"]}])
     pod = await bench.until(running, "p")
     await until_printed(bench, "p", "listening", "web")
-    run = next(state.current for state in bench.kubelet.states(pod["metadata"]["uid"]) if state.name == "other")
-    assert run and run.container and run.program
-    execute = run.program.execute  # type: ignore[attr-defined]
-    assert await execute(run.container, ["python3", "-c", look], 10) == (0, b"from localhost b'web'\n")
-    code, output = await execute(run.container, ["python3", "-c", take], 10)
+    assert await execute(bench, pod, "other", look) == (0, b"from localhost b'web'\n")
+    code, output = await execute(bench, pod, "other", take)
     assert code == 1 and b"Address already in use" in output
+
+
+async def test_low_ports_stand_elsewhere_where_the_lab_may_not_open_them(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.addresses._may_open", lambda port: False)
+    look = "import socket; print(socket.create_connection(('{0}', 80)).recv(10))"
+    low = server("web")
+    low["command"][2] = low["command"][2].replace("9000", "80")
+    bench.pod("p", containers=[low, {"name": "other", "image": "busybox:1.36", "command": ["sleep", "60"]}])
+    pod = await bench.until(running, "p")
+    await until_printed(bench, "p", "listening", "web")
+    for host in ("localhost", pod["status"]["podIP"]):
+        assert await execute(bench, pod, "other", look.format(host)) == (0, b"b'web'\n")
