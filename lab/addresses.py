@@ -1,7 +1,7 @@
 """Loopback addresses of one lab: a block `127.X.0.0/16` of its own, so that several labs can run at once and ports never clash.
 
-Nodes stand at 127.X.1.1 and up, pods in 127.X.16-127.*, cluster IPs of services in 127.X.128-255.*. The block is kept by a bound socket, so it is
-free again however the lab ends. All of 127.0.0.0/8 is local on Linux: no interface has to be set up.
+Nodes stand at 127.X.1.1 and up, load balancers at 127.X.15.*, pods in 127.X.16-127.*, cluster IPs of services in 127.X.128-255.*. The
+block is kept by a bound socket, so it is free again however the lab ends. All of 127.0.0.0/8 is local on Linux: no interface has to be set up.
 
 Containers may open ports below 1024; a lab that runs without rights may not. There such a port stands at 64512 + port, and everything in the lab that
 connects to a pod looks for it there.
@@ -89,9 +89,14 @@ class AddressBlock:
 
     def node(self, number: int) -> str:
         """The address of the n-th node, from 1."""
-        if not 1 <= number <= 15 * 256 - 1:
-            raise ValueError(f"a lab has at most {15 * 256 - 1} nodes, not {number}")
+        if not 1 <= number <= 14 * 256 - 1:
+            raise ValueError(f"a lab has at most {14 * 256 - 1} nodes, not {number}")
         return f"127.{self.second_octet}.{1 + (number >> 8)}.{number & 255}"
+
+    @property
+    def load_balancers(self) -> list[str]:
+        """Addresses for load balancers."""
+        return [f"127.{self.second_octet}.15.{number}" for number in range(1, 255)]
 
     @property
     def pod_network(self) -> str:

@@ -39,7 +39,7 @@ _SERVER = Context("system:apiserver", ("system:masters",), manager="kube-apiserv
 class Cluster:
     """One cluster. `start`, then in any case `stop`."""
 
-    def __init__(self, clock: Clock, faults: Faults) -> None:
+    def __init__(self, clock: Clock, faults: Faults, load_balancers: bool = True) -> None:
         self.registry = Registry(clock)
         self.authenticator = Authenticator(self.registry)
         self.shared: dict[str, Any] = {}  # what its programs share
@@ -49,7 +49,7 @@ class Cluster:
         self.life = Lifetime()
         self.kubelet: Kubelet | None = None
         self.block: AddressBlock | None = None
-        self._clock, self._faults = clock, faults
+        self._clock, self._faults, self._load_balancers = clock, faults, load_balancers
 
     async def start(
         self,
@@ -77,7 +77,8 @@ class Cluster:
         await self.life.listen(runner, "Kubernetes API for pods", api_port, self.certificates.context, inside)
         seed_cluster(self.registry, storage_classes, first, (inside, api_port))
         kubelet.register()
-        self.life.spawn("controllers", run_controllers(self.registry, self._faults, self.certificates.authority.decode()))
+        balancers = block.load_balancers if self._load_balancers else ()
+        self.life.spawn("controllers", run_controllers(self.registry, self._faults, self.certificates.authority.decode(), balancers))
         self.life.at_end(kubelet.stop)
         self.life.spawn("kubelet", kubelet.run())
 

@@ -34,6 +34,7 @@ class LabConfig:
     node_pods: int = 110
     node_zone: str = "us-central1-a"  # where cloud nodes say they are; "": a cluster that knows no zones
     external_addresses: bool = True  # whether nodes have an ExternalIP
+    load_balancers: bool = True  # whether Services of type LoadBalancer get an address, as in a cloud
     storage_class: str | None = "standard"  # the default class, whose volumes the lab makes; None: there is none
     max_in_flight: int | None = None  # requests to the Kubernetes API at once, of all but administrators; None: no limit
     storage: bool = True  # Cloud Storage
@@ -71,7 +72,7 @@ PROFILES = {
     "default": LabConfig(),
     # The cluster of the recordings: what tests compare with transcripts.
     "recorded": LabConfig(
-        profile="recorded", nodes=("node1",), node_cpu="2", node_memory="24684084Ki", node_zone="", external_addresses=False,
+        profile="recorded", nodes=("node1",), node_cpu="2", node_memory="24684084Ki", node_zone="", external_addresses=False, load_balancers=False,
         storage_class=None, storage=False, outside=False,
     ),
 }

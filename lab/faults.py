@@ -25,8 +25,8 @@ EFFECTS: dict[str, tuple[str, ...] | None] = {
 class Fault:
     """One wish for trouble. `place` says which part of the lab looks at it:
 
-    - `api` (the Kubernetes API), `storage`, `cloudflare`, `slack`, `github`, `gke`, `compute`, `charts`: requests over HTTP; target is `METHOD /path?query`;
-      effects are those of lab/trouble.py.
+    - `api` (the Kubernetes API), `storage`, `cloudflare`, `slack`, `github`, `gke`, `compute`, `charts`: requests over HTTP; target is
+      `METHOD /path?query`; effects are those of lab/trouble.py.
     - `operation`: what GKE is asked to do; target is `TYPE projects/p/locations/l/clusters/c`, such as `CREATE_CLUSTER …`;
       effects `fail` (`message`, `code`: a google.rpc.Code), `slow` (`seconds` of lab time more).
     - `image`: pulls; target is the image; effect `pull-error`.

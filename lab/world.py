@@ -37,7 +37,7 @@ class World:
         self.config = config
         self.clock = Clock(config.speed)
         self.faults = Faults()
-        self.cluster = Cluster(self.clock, self.faults)
+        self.cluster = Cluster(self.clock, self.faults, config.load_balancers)
         self.outside = Outside(self.clock, self.faults)
         self.stopping = asyncio.Event()
         self.storage: Storage | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from lab.controllers.cluster_roles import ClusterRoleAggregation
@@ -17,6 +18,7 @@ from lab.controllers.events import EventExpiry
 from lab.controllers.garbage import GarbageCollector
 from lab.controllers.job_cleanup import FinishedJobs, OrphanPods
 from lab.controllers.jobs import JobController
+from lab.controllers.load_balancers import LoadBalancerController
 from lab.controllers.namespaces import NamespaceContentController, NamespaceController
 from lab.controllers.nodes import NodeLifecycleController, TaintEvictionController
 from lab.controllers.replica_sets import ReplicaSetController
@@ -34,8 +36,8 @@ class Runs(Protocol):
         """Work until cancelled."""
 
 
-def controllers(registry: Registry, faults: Faults | None = None, root_certificate: str = "") -> list[Runs]:
-    """Every controller of the lab, and its scheduler."""
+def controllers(registry: Registry, faults: Faults | None = None, root_certificate: str = "", load_balancers: Sequence[str] = ()) -> list[Runs]:
+    """Every controller of the lab, and its scheduler. Without addresses for load balancers it is a cluster in no cloud."""
     return [
         NamespaceContentController(registry, root_certificate),
         CustomResources(registry),
@@ -59,11 +61,12 @@ def controllers(registry: Registry, faults: Faults | None = None, root_certifica
         NodeLifecycleController(registry, faults),
         TaintEvictionController(registry),
         EventExpiry(registry),
+        *([LoadBalancerController(registry, load_balancers)] if load_balancers else ()),
     ]
 
 
-async def run_controllers(registry: Registry, faults: Faults | None = None, root_certificate: str = "") -> None:
+async def run_controllers(registry: Registry, faults: Faults | None = None, root_certificate: str = "", load_balancers: Sequence[str] = ()) -> None:
     """Run them until cancelled. The certificate (PEM) is what pods are given to know the API server by."""
     async with asyncio.TaskGroup() as tasks:
-        for one in controllers(registry, faults, root_certificate):
+        for one in controllers(registry, faults, root_certificate, load_balancers):
             tasks.create_task(one.run(), name=type(one).__name__)

@@ -1,4 +1,4 @@
-"""The cluster's TCP ways: cluster IPs, node ports and host ports lead to pods.
+"""The cluster's TCP ways: cluster IPs, load balancers, node ports and host ports lead to pods.
 
 Every pod has its own loopback address and is reached directly. For the other addresses a listening socket stands there for as long as the Service or
 the pod does; whoever connects is piped to a pod chosen at that moment. There are thousands of sockets (services × ports × nodes), so they are bare
@@ -72,7 +72,7 @@ class Network:
         owner = f"service {meta['namespace']}/{meta['name']}"
         if event.type == "DELETED":
             self._loop.call_soon(self._set, owner, {})
-        elif event.old is None or event.old["spec"] is not event.object["spec"]:
+        elif event.old is None or event.old["spec"] is not event.object["spec"] or _balancers(event.old) != _balancers(event.object):
             self._loop.call_soon(self._set, owner, self._service_ways(event.object))
 
     def _on_pod(self, event: Event) -> None:
@@ -94,6 +94,8 @@ class Network:
             name, sticky = port.get("name", ""), spec.get("sessionAffinity") == "ClientIP"
             if spec.get("clusterIP") not in (None, "", "None"):
                 ways[spec["clusterIP"], port["port"]] = self._choice(key, name, sticky, None)
+            for address in _balancers(service):
+                ways[address, port["port"]] = self._choice(key, name, sticky, None)
             if not port.get("nodePort"):
                 continue
             for machine in self._machines.values():
@@ -251,6 +253,12 @@ class _Half(asyncio.Protocol):
                 self.peer._transport.abort()
             else:
                 self.peer._transport.close()
+
+
+def _balancers(service: Obj) -> list[str]:
+    """The addresses of a service's load balancer."""
+    ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    return [one["ip"] for one in ingress if one.get("ip", "").startswith("127.")]
 
 
 def _always(target: Place) -> Choice:

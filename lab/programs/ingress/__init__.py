@@ -1,0 +1,1 @@
+"""ingress-nginx: ways into the cluster by host and path."""
