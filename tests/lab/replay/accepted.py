@@ -85,7 +85,6 @@ ACCEPTED: list[Accepted] = [
     accept("01", 74, r"status", "the lab has no protobuf answers for those who take nothing else"),
     accept("10", 37, r"body\.channel 1", OWN_TOOLS),
     accept("10", 92, r"body\.channel 2", OWN_TOOLS),
-    accept("10", (87, 89, 91, 96), r"content-type", JSON_ONLY),
     accept("02", 111, r"body\.status\.used\.configmaps", EXTRA_CONFIG_MAP),
     accept("04", 84, r"body\.metadata\.remainingItemCount", EXTRA_CONFIG_MAP),
     accept("04", 144, r"watch\[types\]", EXTRA_CONFIG_MAP),
