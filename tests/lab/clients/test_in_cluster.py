@@ -29,7 +29,11 @@ def pod(api: client.ApiClient, namespace: str) -> str:
     core, rbac = client.CoreV1Api(api), client.RbacAuthorizationV1Api(api)
     role = {"metadata": {"name": "look"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]}
     subjects = [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}]
-    binding = {"metadata": {"name": "look"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "look"}, "subjects": subjects}
+    binding = {
+        "metadata": {"name": "look"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "look"},
+        "subjects": subjects,
+    }
     rbac.create_namespaced_role(namespace, cast(Any, role))
     rbac.create_namespaced_role_binding(namespace, cast(Any, binding))
     spec = {"containers": [{"name": "a", "image": "python:3.11", "command": ["sleep", "600"]}], "terminationGracePeriodSeconds": 1}
