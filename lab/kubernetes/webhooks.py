@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from lab.addresses import real_port
 from lab.kubernetes.call import Call
 from lab.kubernetes.errors import ApiError
 from lab.kubernetes.kinds import MUTATING_WEBHOOK_CONFIGURATION, NAMESPACE, SERVICE, VALIDATING_WEBHOOK_CONFIGURATION, Kind
@@ -131,7 +132,7 @@ class Webhooks:
         name = f"{service.get('name')}.{service.get('namespace')}.svc"
         if found is None:
             raise _Unreachable(f'Post "https://{name}:{port}{path}": service "{service.get("name")}" not found')
-        return f"https://{name}:{port}{path}", f"https://{found['spec'].get('clusterIP')}:{port}{path}"
+        return f"https://{name}:{port}{path}", f"https://{found['spec'].get('clusterIP')}:{real_port(port)}{path}"
 
 
 class _Unreachable(Exception):

@@ -80,7 +80,7 @@ class InCluster:
 
     async def _watch(self, path: str, version: str, objects: dict[tuple[str, str], Obj], changed: Callable[..., None]) -> None:
         assert self._session is not None
-        query = f"?watch=true&resourceVersion={version}&timeoutSeconds=3600"
+        query = f"{'&' if '?' in path else '?'}watch=true&resourceVersion={version}&timeoutSeconds=3600"
         async with self._session.get(self._url + path + query, ssl=self._tls) as answer:
             async for line in answer.content:
                 event = json.loads(line)

@@ -1,7 +1,7 @@
 """ingress-nginx's controller: follows Ingresses through the Kubernetes API, serves them on 80 and 443, and tells them where they are reached.
 
 It looks at a connection's first request (or at the name in its TLS hello) and then joins it to a pod; every connection carries one request, but for
-web sockets and gRPC. Admission webhooks are not served: the lab's API calls none.
+web sockets and gRPC.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from lab.programs.in_cluster import ApiRefused, InCluster
 from lab.programs.ingress.routing import Obj, Objects, Rule, Table
 from lab.programs.listeners import Listeners
 from lab.programs.program import Container
+from lab.programs.webhooks import serve_webhook
 
 _LIMIT = 1 << 16
 _PAGE = "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<center><h1>{0}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
@@ -65,6 +66,10 @@ class IngressNginx:
         try:
             async with InCluster(container) as api:
                 await listeners.serve_http(10254, self._health)
+                if "validating-webhook" in options:
+                    port = int(options["validating-webhook"].rpartition(":")[2])
+                    certificate, key = (options.get(f"validating-webhook-{name}", "") for name in ("certificate", "key"))
+                    await serve_webhook(container, listeners, port, certificate, key, self._judge)
                 await listeners.serve_tcp(80, lambda: self._protocol(self._plain))
                 await listeners.serve_tcp(443, lambda: self._protocol(self._secured), self._context_for(None, grpc=False, chooses=True))
                 await self._follow(api, container)
@@ -76,6 +81,10 @@ class IngressNginx:
                 task.cancel()
             await listeners.close()
         return 0
+
+    def _judge(self, request: Obj) -> str | None:
+        """The admission webhook."""
+        return self._table.refusal(request["object"]) if request.get("object") else None
 
     async def _follow(self, api: InCluster, container: Container) -> None:
         tasks = [asyncio.create_task(api.follow(path, self._hear(name))) for name, path in _COLLECTIONS.items()]

@@ -79,6 +79,18 @@ class Table:
         targets = targets_of(slices, ports[0].get("name", ""))
         return random.choice(targets) if targets else None  # noqa: S311 - any will do
 
+    def refusal(self, ingress: Obj) -> str | None:
+        """Why an ingress must not be: a snippet, or a path that another one has."""
+        snippets = [name for name in ingress["metadata"].get("annotations") or {} if name.startswith(_NGINX) and name.endswith("-snippet")]
+        if snippets:
+            return f"{snippets[0]} annotation cannot be used. Snippet directives are disabled by the Ingress administrator"
+        own = (ingress["metadata"].get("namespace", ""), ingress["metadata"].get("name", ""))
+        taken = {(rule.host, rule.path): rule.ingress for rule in self.rules() if rule.ingress != own}
+        for rule in _rules_of(ingress) if self._is_mine(ingress) else ():
+            if (other := taken.get((rule.host, rule.path))) and rule.host:
+                return f'host "{rule.host}" and path "{rule.path}" is already defined in ingress {other[0]}/{other[1]}'
+        return None
+
     def certificate(self, host: str) -> tuple[str, str] | None:
         """Namespace and name of the Secret with a host's certificate."""
         for ingress in self.mine():
