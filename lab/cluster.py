@@ -12,6 +12,7 @@ import yaml
 from lab.addresses import AddressBlock
 from lab.certificates import Certificates, make_certificates
 from lab.clock import Clock
+from lab.cluster_faults import ClusterFaults
 from lab.controllers.manager import run_controllers
 from lab.controllers.volumes import standard_storage_class
 from lab.faults import Faults
@@ -81,6 +82,7 @@ class Cluster:
         self.life.spawn("controllers", run_controllers(self.registry, self._faults, self.certificates.authority.decode(), balancers))
         self.life.at_end(kubelet.stop)
         self.life.spawn("kubelet", kubelet.run())
+        self.life.spawn("faults", ClusterFaults(self.registry, self._faults).run())
 
     def kubeconfig(self, name: str = "lab") -> str:
         """A kubeconfig with the administrator's token. TLS: kubectl and helm send no token over plain HTTP."""

@@ -16,7 +16,11 @@ EFFECTS: dict[str, tuple[str, ...] | None] = {
     "operation": ("fail", "slow"),
     "image": ("pull-error",),
     "container": ("oom", "crash", "hang"),
-    "node": ("lost",),
+    "node": ("lost", "no-heartbeat"),
+    "pod": ("evict",),
+    "scheduler": ("slow",),
+    "watch": ("expire",),
+    "history": ("compact",),
     "program": None,
 }
 
@@ -32,7 +36,12 @@ class Fault:
     - `image`: pulls; target is the image; effect `pull-error`.
     - `container`: running containers; target is `namespace/pod/container`; effects `oom`, `crash` (`code`), `hang`.
     - `program`: programs look it up themselves; target is `namespace/pod`; effects are the program's own (see each program's head).
-    - `node`: target is the node's name; effects `lost` (stops answering).
+    - `node`: target is the node's name; effects `lost` (stops answering, nothing runs there), `no-heartbeat` (its pods go on, its status
+      is not renewed). They last until removed.
+    - `pod`: target is `namespace/pod`; effect `evict` (as by the eviction API, as soon as disruption budgets allow it).
+    - `scheduler`: target is `namespace/pod`; effect `slow` (`seconds` of lab time, 10, before it looks at that pod).
+    - `watch`: open watches; target is their `GET /path?query`; effect `expire` (they end with an ERROR event, 410).
+    - `history`: the store's; effect `compact` (old versions and continue tokens are gone), every `seconds` (300, lab time); target is not looked at.
     """
 
     place: str
@@ -83,17 +92,24 @@ class Faults:
 
     def take(self, place: str, target: str, effect: str | None = None) -> Fault | None:
         """The first fault that wants this target, counted as used; None when nothing should go wrong."""
-        for fault in self._faults.values():
-            if fault.place != place or (effect and fault.effect != effect) or not re.search(fault.target, target):
-                continue
-            fault.matches += 1
-            if fault.matches <= fault.after or self._chances[fault.id].random() >= fault.probability:
-                continue
-            fault.hits += 1
-            if fault.times is not None and fault.hits >= fault.times:
-                self.remove(fault.id)
-            return fault
+        for fault in self.all():
+            if fault.place == place and (not effect or fault.effect == effect) and re.search(fault.target, target) and self.hit(fault):
+                return fault
         return None
+
+    def fits(self, fault: Fault, target: str) -> bool:
+        """Whether a fault still stands and wants this target. Counts nothing."""
+        return fault.id in self._faults and re.search(fault.target, target) is not None
+
+    def hit(self, fault: Fault) -> bool:
+        """Count a match of a fault that stands; whether it hits."""
+        fault.matches += 1
+        if fault.matches <= fault.after or self._chances[fault.id].random() >= fault.probability:
+            return False
+        fault.hits += 1
+        if fault.times is not None and fault.hits >= fault.times:
+            self.remove(fault.id)
+        return True
 
 
 _FIELDS: dict[str, tuple[type, ...]] = {

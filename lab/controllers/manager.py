@@ -50,7 +50,7 @@ def controllers(registry: Registry, faults: Faults | None = None, root_certifica
         StatefulSetController(registry),
         DaemonSetController(registry),
         CronJobController(registry),
-        Scheduler(registry),
+        Scheduler(registry, faults),
         EndpointsController(registry),
         EphemeralVolumeController(registry),
         VolumeController(registry),

@@ -30,7 +30,7 @@ _OURS = {_UNSCHEDULABLE, _NOT_READY, _UNREACHABLE, *_PRESSURES.values()}
 
 
 class NodeLifecycleController(Controller):
-    """Taints nodes by their state, and notices lost ones (fault `node`, effect `lost`: no heartbeats are played, the fault is looked up)."""
+    """Taints nodes by their state, and notices silent ones (faults of `node`: no heartbeats are played, the fault is looked up)."""
 
     watches = (NODE,)
 
@@ -50,7 +50,7 @@ class NodeLifecycleController(Controller):
     async def _monitor(self) -> None:
         while True:
             await asyncio.sleep(max(0.05, self.clock.real(_MONITOR_PERIOD)))
-            lost = [fault for fault in self._faults.all() if fault.place == "node" and fault.effect == "lost"]
+            lost = [fault for fault in self._faults.all() if fault.place == "node"]
             if not lost and not self._silent_since:
                 continue
             for node in self.store.items(NODE):

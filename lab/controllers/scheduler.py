@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.controllers.controller import Controller, Key, key_of
+from lab.clock import Clock
+from lab.controllers.controller import Controller, Key, WorkQueue, key_of
 from lab.controllers.events import SeriesRecorder
 from lab.controllers.node_match import matches_term, untolerated
 from lab.controllers.objects import condition, controller_uid, is_deleting, is_finished, uid_of
@@ -12,6 +13,7 @@ from lab.controllers.scheduler_filters import Filters, No, Unschedulable, refusa
 from lab.controllers.scheduler_nodes import Cluster, NodeRoom
 from lab.controllers.volume_match import claims_of, is_bound
 from lab.controllers.volumes import SELECTED_NODE
+from lab.faults import Faults
 from lab.kubernetes.errors import ApiError
 from lab.kubernetes.kinds import NODE, POD, PV, PVC, STORAGE_CLASS
 from lab.kubernetes.registry import SYSTEM, Context, Registry
@@ -25,13 +27,31 @@ _SCHEDULER = Context("system:kube-scheduler", SYSTEM.groups, manager="kube-sched
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
+_SLOW = 10.0  # lab seconds
+
+
+class _Queue(WorkQueue[Key]):
+    """Pods to look at, one after the other: with the fault `slow` each takes its time."""
+
+    def __init__(self, clock: Clock, faults: Faults) -> None:
+        super().__init__(clock)
+        self._faults = faults
+
+    async def get(self) -> Key:
+        """The next pod."""
+        key = await super().get()
+        if self._faults.all() and (fault := self._faults.take("scheduler", "/".join(key), "slow")):
+            await self._clock.sleep(float(fault.options.get("seconds", _SLOW)))
+        return key
+
+
 class Scheduler(Controller):
     """Looks at one pod at a time."""
 
     watches = (NODE, PVC, PV, STORAGE_CLASS, POD)
 
-    def __init__(self, registry: Registry) -> None:
-        super().__init__(registry)
+    def __init__(self, registry: Registry, faults: Faults | None = None) -> None:
+        super().__init__(registry, _Queue(registry.clock, faults or Faults()))
         self._cluster = Cluster(registry.store)
         self._recorder = SeriesRecorder(registry, _NAME, f"{_NAME}-host")
         self._refused: dict[Key, set[str]] = {}  # pods without a node, and the topics of what kept them from one

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lab.controllers.events import Recorder
-from lab.faults import Faults
+from lab.faults import Fault, Faults
 from lab.kubelet.dns import ClusterDns
 from lab.kubelet.machine import Machine, Surroundings
 from lab.kubelet.network import Network
@@ -164,7 +164,7 @@ class Kubelet:
     async def _beat(self, period: float, beat: Callable[[str], None]) -> None:
         while True:
             for machine in self.machines.values():
-                if not machine.lost:
+                if not machine.lost and not machine.silent:
                     beat(machine.name)
             await asyncio.sleep(max(self._around.clock.real(period), _LEAST_BEAT))
 
@@ -173,14 +173,25 @@ class Kubelet:
         while True:
             await asyncio.sleep(_FAULT_PERIOD)
             wanted = {fault.place for fault in faults.all()}
-            if "node" in wanted or any(machine.lost for machine in self.machines.values()):
+            if "node" in wanted or any(machine.lost or machine.silent for machine in self.machines.values()):
+                self._silence_nodes(faults)
                 await self._lose_nodes(faults)
             if "container" in wanted:
                 await self._hurt_containers(faults)
 
+    def _silence_nodes(self, faults: Faults) -> None:
+        for machine in self.machines.values():
+            silent = _standing(faults, "no-heartbeat", machine)
+            if silent and not machine.silent:
+                silent[0].hits += 1
+            elif machine.silent and not silent and not machine.lost:
+                self.reporter.report(machine.name)
+                self.reporter.renew(machine.name)
+            machine.silent = bool(silent)
+
     async def _lose_nodes(self, faults: Faults) -> None:
         for machine in list(self.machines.values()):
-            lost = [one for one in faults.all() if one.place == "node" and one.effect == "lost" and re.search(one.target, machine.name)]
+            lost = _standing(faults, "lost", machine)
             if lost and not machine.lost:
                 lost[0].hits += 1  # it stays lost until the fault is removed
                 machine.lost = True
@@ -212,3 +223,8 @@ class Kubelet:
                 elif fault.effect in ("oom", "crash"):
                     run.forced = (137, "OOMKilled") if fault.effect == "oom" else (int(fault.options.get("code", 1)), "Error")
                     await kill_run(run)
+
+
+def _standing(faults: Faults, effect: str, machine: Machine) -> list[Fault]:
+    """Faults of a node: they last until they are removed."""
+    return [one for one in faults.all() if one.place == "node" and one.effect == effect and re.search(one.target, machine.name)]

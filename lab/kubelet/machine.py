@@ -53,7 +53,8 @@ class Machine:
     images: set[str] = field(default_factory=set)  # pulled already
     image_backoff: Backoff = field(default_factory=Backoff)
     pull_failures: dict[str, tuple[float, str]] = field(default_factory=dict)  # by pod and image: when, and what went wrong
-    lost: bool = False
+    lost: bool = False  # nothing runs there, nobody answers
+    silent: bool = False  # it posts no status, and all goes on
     neighbours: Callable[[str], list[Obj]] = lambda uid: []  # the pods that run there, without one
 
     @property

@@ -36,9 +36,11 @@ class Expired(Exception):
 class Subscription:
     """A queue of events that somebody reads: `async for event in subscription`. Close it, or it grows."""
 
-    def __init__(self, store: Store, wants: Callable[[Event], bool]) -> None:
+    def __init__(self, store: Store, wants: Callable[[Event], bool], name: str = "") -> None:
         self._store = store
         self.wants = wants
+        self.name = name  # of a client's watch: its request
+        self.expired = False  # whether it ended because its reader is too far behind
         self.queue: asyncio.Queue[Event | None] = asyncio.Queue()  # None: there will be no more
 
     def __aiter__(self) -> Subscription:
@@ -49,6 +51,11 @@ class Subscription:
         if event is None:
             raise StopAsyncIteration
         return event
+
+    def expire(self) -> None:
+        """End it as that of a reader who is too far behind."""
+        self.expired = True
+        self.queue.put_nowait(None)
 
     def close(self) -> None:
         """Stop receiving."""
@@ -134,9 +141,13 @@ class Store:
         self._history.clear()
         self.oldest = self.version
 
-    def subscribe(self, wants: Callable[[Event], bool], kind: Kind | None = None) -> Subscription:
+    def all_subscriptions(self) -> list[Subscription]:
+        """Everybody who waits for events."""
+        return [*self.subscriptions, *(one for some in self.by_kind.values() for one in some)]
+
+    def subscribe(self, wants: Callable[[Event], bool], kind: Kind | None = None, name: str = "") -> Subscription:
         """Events from now on that `wants` says yes to; with `kind` only those of one kind are looked at."""
-        subscription = Subscription(self, wants)
+        subscription = Subscription(self, wants, name)
         (self.subscriptions if kind is None else self.by_kind.setdefault(kind, set())).add(subscription)
         return subscription
 

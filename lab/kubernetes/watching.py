@@ -18,7 +18,7 @@ from lab.kubernetes.listing import check_list_options, encode_object, parse_vers
 from lab.kubernetes.negotiation import Form
 from lab.kubernetes.registry import Registry
 from lab.kubernetes.selectors import Test
-from lab.kubernetes.store import Event, Expired
+from lab.kubernetes.store import Event, Expired, Subscription
 from lab.kubernetes.tables import Columns, encode_table
 from lab.kubernetes.versions import to_served
 
@@ -161,13 +161,13 @@ async def watch(registry: Registry, kind: Kind, call: Call, form: Form) -> web.S
     response = web.StreamResponse(headers=headers)
     response.enable_chunked_encoding()
     # Subscribed before the state is read, so that nothing falls between; what the state has already is left out by its version.
-    subscription = registry.store.subscribe(seen.may_concern, kind=stored)
+    subscription = registry.store.subscribe(seen.may_concern, stored, f"{call.method} {call.request.raw_path}")
     try:
         await response.prepare(call.request)
         with contextlib.suppress(ConnectionResetError, ConnectionError):
             start = await _begin(seen, response, version, call.flag("sendInitialEvents"))
             if start is not None:
-                await _follow(seen, call.request, response, subscription.queue, start, float(timeout) if timeout else _LONGEST)
+                await _follow(seen, call.request, response, subscription, start, float(timeout) if timeout else _LONGEST)
             await response.write_eof()
     finally:
         subscription.close()
@@ -197,10 +197,10 @@ async def _begin(seen: Watch, response: web.StreamResponse, version: int, initia
 
 
 async def _follow(
-    seen: Watch, request: web.Request, response: web.StreamResponse, queue: asyncio.Queue[Event | None], start: int, seconds: float
+    seen: Watch, request: web.Request, response: web.StreamResponse, subscription: Subscription, start: int, seconds: float
 ) -> None:
     """Send changes and bookmarks until the time is over."""
-    begun = time.monotonic()
+    begun, queue = time.monotonic(), subscription.queue
     end = begun + seconds
     mark = min(end - _BEFORE_END, begun + _HEARTBEAT) if seen.bookmarks and seconds > _BEFORE_END else float("inf")
     marked = start
@@ -219,6 +219,9 @@ async def _follow(
             event = None if queue.empty() else queue.get_nowait()
         if lines:
             await response.write(b"".join(lines))
+        if subscription.expired:
+            await response.write(_error_line(expired(f"too old resource version: {start} ({seen.registry.store.version})")))
+            return
 
 
 async def _next(queue: asyncio.Queue[Event | None], seconds: float) -> Event | None:
