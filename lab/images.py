@@ -149,8 +149,10 @@ class ImageEntry:
     def program(self) -> Program:
         """A fresh program for one container start."""
         if self.row.binary is not None:
-            from lab.programs.binary import BinaryProgram
+            from lab.programs.binary import BinaryProgram, EnvironmentProgram, virtual_environment
 
+            if environment := virtual_environment(self.row.binary):
+                return EnvironmentProgram(*environment)
             places = (*self.row.entrypoint[:1], self.reference.repository, str(self.row.binary))
             return BinaryProgram(self.row.binary, frozenset(place.rpartition("/")[2] for place in places))
         return _factory(self.row.program)()
@@ -183,9 +185,17 @@ def lookup(image: str) -> ImageEntry:
     names = (subject, reference.familiar, f"{reference.registry}/{reference.repository}")
     binary = next((_binaries[name] for name in names if name in _binaries), None)
     if binary is not None:
-        command = row.command[1:] if row.command and row.command[0] == binary.name else ()
-        row = replace(row, binary=binary, entrypoint=row.entrypoint[:1] or (str(binary),), command=command)
+        row = _with_binary(row, binary)
     return ImageEntry(reference, row, None if row.preloaded else _pull_error(reference))
+
+
+def _with_binary(row: Row, binary: Path) -> Row:
+    from lab.programs.binary import virtual_environment
+
+    if virtual_environment(binary):
+        return replace(row, binary=binary, entrypoint=(), command=(str(binary),))  # as images of Python have it: pods say what runs
+    command = row.command[1:] if row.command and row.command[0] == binary.name else ()
+    return replace(row, binary=binary, entrypoint=row.entrypoint[:1] or (str(binary),), command=command)
 
 
 def _pull_error(reference: Reference) -> str | None:

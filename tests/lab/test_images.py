@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from lab.images import InvalidImageName, Reference, lookup
+from lab.images import InvalidImageName, Reference, lookup, use_binaries
+from lab.programs.binary import BinaryProgram, EnvironmentProgram
 from lab.programs.go_spacemesh import GoSpacemesh
 from lab.programs.pause import PauseProgram
 from lab.programs.poet import Poet
@@ -78,3 +82,28 @@ def test_a_pods_command_replaces_the_images_own() -> None:
     assert entry.argv(None, ["--n=1"]) == ["/bin/poet", "--n=1"]
     assert entry.argv(["/bin/sh"], ["-c", "true"]) == ["/bin/sh", "-c", "true"]
     assert lookup("busybox").argv(None, ["ls"]) == ["ls"]
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Iterator[Path]:
+    """A file that looks like a Python, in the place of an image."""
+    file = tmp_path / "environment" / "bin" / "python3"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    use_binaries({"registry.example/flows": file})
+    yield file
+    use_binaries({})
+
+
+def test_a_virtual_environments_python_is_an_image_without_entrypoint(python: Path) -> None:
+    (python.parent.parent / "pyvenv.cfg").write_text("home = /opt/python/bin\nversion = 3.11.7\n")
+    entry = lookup("registry.example/flows:1")
+    assert isinstance(entry.program(), EnvironmentProgram)
+    assert entry.argv(None, ["prefect", "version"]) == ["prefect", "version"]
+    assert entry.argv(None, None) == [str(python)]
+
+
+def test_another_file_is_the_images_entrypoint(python: Path) -> None:
+    entry = lookup("registry.example/flows:1")
+    assert isinstance(entry.program(), BinaryProgram)
+    assert entry.argv(None, ["version"]) == [str(python), "version"]
