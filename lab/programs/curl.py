@@ -90,7 +90,7 @@ async def _curl(container: Container, words: list[str]) -> tuple[int, bytes]:
     auth = aiohttp.BasicAuth(user, password) if user else None
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout()) as session,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=container.source), timeout=aiohttp.ClientTimeout()) as session,
             session.get(_place(container, url), auth=auth, ssl=False, headers={"User-Agent": "curl/8.5.0"}) as answer,
         ):
             body = await answer.read()

@@ -16,7 +16,7 @@ from grpclib.exceptions import GRPCError
 from grpclib.protocol import H2Protocol
 
 from lab.addresses import real_port
-from lab.programs.program import Container
+from lab.programs.program import Container, Partitions
 
 HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -39,15 +39,36 @@ def _unimplemented(path: str, methods: dict[str, Handler]) -> Callable[[Any], Aw
     return refuse
 
 
+class _Door(asyncio.Protocol):
+    """Lets a connection in to the protocol that it is for, unless a partition stands between."""
+
+    def __init__(self, factory: Callable[[], asyncio.Protocol], partitions: Partitions) -> None:
+        self._factory = factory
+        self._partitions = partitions
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand it over."""
+        protocol = self._factory()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        here, there = (transport.get_extra_info(name) for name in ("sockname", "peername"))
+        if here and there:
+            self._partitions.watch(transport, there[0], here[0])
+
+
 class _GrpcServer(grpclib.server.Server):
     """grpclib leaves open connections alone when it closes; a container that ends takes them with it."""
 
-    def __init__(self, services: list[Any]) -> None:
+    def __init__(self, services: list[Any], partitions: Partitions | None) -> None:
         super().__init__(services)
+        self._partitions = partitions
         self._mapping = _Methods(self._mapping)
         self._protocols: weakref.WeakSet[H2Protocol] = weakref.WeakSet()
 
-    def _protocol_factory(self) -> H2Protocol:
+    def _protocol_factory(self) -> Any:
+        return _Door(self._new_protocol, self._partitions) if self._partitions else self._new_protocol()
+
+    def _new_protocol(self) -> H2Protocol:
         protocol = super()._protocol_factory()
         self._protocols.add(protocol)
         return protocol
@@ -70,8 +91,9 @@ class Listeners:
 
     async def serve_tcp(self, port: int, factory: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None = None) -> None:
         """TCP; the factory's protocols close their own connections."""
-        loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(factory, self._container.ip, real_port(port), ssl=tls))
+        loop, partitions = asyncio.get_running_loop(), self._container.partitions
+        door = (lambda: _Door(factory, partitions)) if partitions else factory
+        self._servers.append(await loop.create_server(door, self._container.ip, real_port(port), ssl=tls))
 
     async def serve_http(self, port: int, handler: HttpHandler, tls: ssl.SSLContext | None = None) -> None:
         """HTTP/1.1. A low-level server: a web application per port of hundreds of pods would cost much more."""
@@ -86,7 +108,7 @@ class Listeners:
 
     async def serve_grpc(self, port: int, services: list[Any]) -> None:
         """gRPC in pure Python: a hundred servers take 8 MB and no thread; grpcio's take 18 MB and 7 threads beside the loop."""
-        server = _GrpcServer(services)
+        server = _GrpcServer(services, self._container.partitions)
         listen(server, RecvRequest, self._hang)
         await server.start(self._container.ip, real_port(port))
         self._grpc.append(server)

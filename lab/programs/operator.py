@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 
-from lab.programs.http_program import HttpProgram
+from lab.programs.http_program import Answer, HttpProgram, Route, as_json
 from lab.programs.in_cluster import ApiRefused, InCluster
 from lab.programs.program import Container
 
@@ -36,6 +37,13 @@ class PrometheusOperator(HttpProgram):
     """The image's program."""
 
     port = 8080
+
+    def routes(self) -> list[Route]:
+        """Health."""
+        return [("GET", "/healthz", self._health)]
+
+    async def _health(self, _request: web.BaseRequest) -> Answer:
+        return as_json({"status": "up"})
 
     async def work(self, container: Container) -> None:
         """Follow the objects and make what they ask for."""

@@ -24,6 +24,7 @@ import platform
 import select
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -79,8 +80,10 @@ class _Call:
 class PortGuard:
     """Guards the processes of one container. `install` is for the child, between fork and exec; `watch` for the parent, after it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, cut: Callable[[str, str], bool] | None = None) -> None:
+        """`cut`: whether a partition stands between two addresses."""
         self._address = address
+        self._cut = cut
         self._network = ipaddress.ip_network(f"{address}/16", strict=False)
         self._ours, self._theirs = socket.socketpair()
         self._code, self._program = _filter()
@@ -144,6 +147,8 @@ class PortGuard:
                 return self._connect(listener, call, sock, port)
             sock.close()
         elif ipaddress.ip_address(host) in self._network:
+            if self._cut and self._cut(self._address, host):
+                return -errno.ECONNREFUSED
             sock = _socket_of(call)
             with contextlib.suppress(OSError):
                 if sock.family == socket.AF_INET and sock.getsockname() == ("0.0.0.0", 0):

@@ -17,6 +17,18 @@ class StartError(Exception):
     """The container could not be started (no such command ...): reason StartError, exit code 128."""
 
 
+class Partitions(Protocol):
+    """Who must not talk to whom."""
+
+    def cut(self, one: str, other: str) -> bool:
+        """Whether a connection between two addresses must not be."""
+        ...
+
+    def watch(self, transport: asyncio.BaseTransport, one: str, other: str) -> None:
+        """A connection has come to be: it is cut when, and as soon as, the two are apart."""
+        ...
+
+
 class OutOfMemory(Exception):
     """The container went over its memory limit: reason OOMKilled, exit code 137."""
 
@@ -59,6 +71,16 @@ class Container:
         """Addresses of a host name by the cluster's DNS; an address stands for itself; none when nobody has the name."""
         resolver = self.shared.get("resolve")
         return list(resolver(name, self.namespace)) if resolver else [name]
+
+    @property
+    def partitions(self) -> Partitions | None:
+        """Who must not talk to whom in the cluster."""
+        return self.shared.get("partitions")
+
+    @property
+    def source(self) -> tuple[str, int]:
+        """What its connections come from: bind them to this, so that others know whose they are."""
+        return self.ip, 0
 
     def path(self, inside: str) -> Path:
         """Where a path inside the container really is: below a volume when one is mounted there, else below root."""

@@ -124,7 +124,9 @@ class Peers:
             raise PeerError(f"failed to dial {address}: lookup {address.host}: no such host")
         try:
             async with asyncio.timeout(HANDSHAKE_SECONDS):
-                _, peer = await loop.create_connection(lambda: PeerConnection(self, dialled=True, expected=address.identity), hosts[0], address.port)
+                _, peer = await loop.create_connection(
+                    lambda: PeerConnection(self, dialled=True, expected=address.identity), hosts[0], address.port, local_addr=self._container.source
+                )
                 try:
                     await asyncio.shield(peer.greeted)
                 except BaseException:
