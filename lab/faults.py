@@ -17,7 +17,7 @@ EFFECTS: dict[str, tuple[str, ...] | None] = {
     "image": ("pull-error",),
     "container": ("oom", "crash", "hang"),
     "node": ("lost", "no-heartbeat"),
-    "pod": ("evict",),
+    "pod": ("evict", "partition"),
     "scheduler": ("slow",),
     "watch": ("expire",),
     "history": ("compact",),
@@ -38,7 +38,8 @@ class Fault:
     - `program`: programs look it up themselves; target is `namespace/pod`; effects are the program's own (see each program's head).
     - `node`: target is the node's name; effects `lost` (stops answering, nothing runs there), `no-heartbeat` (its pods go on, its status
       is not renewed). They last until removed.
-    - `pod`: target is `namespace/pod`; effect `evict` (as by the eviction API, as soon as disruption budgets allow it).
+    - `pod`: target is `namespace/pod`; effects `evict` (as by the eviction API, as soon as disruption budgets allow it), `partition` (no
+      connections between these pods and those that match the option `from`, all by default; until removed).
     - `scheduler`: target is `namespace/pod`; effect `slow` (`seconds` of lab time, 10, before it looks at that pod).
     - `watch`: open watches; target is their `GET /path?query`; effect `expire` (they end with an ERROR event, 410).
     - `history`: the store's; effect `compact` (old versions and continue tokens are gone), every `seconds` (300, lab time); target is not looked at.
@@ -159,4 +160,9 @@ def _check_options(options: Any) -> list[str]:
         value = options.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
             problems.append(f"options.{name}: must be a number from 0 on")
+    if "from" in options:
+        try:
+            re.compile(options["from"])
+        except (re.error, TypeError) as error:
+            problems.append(f"options.from: not a regular expression: {error}")
     return problems

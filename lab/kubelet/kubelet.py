@@ -14,6 +14,7 @@ from lab.kubelet.dns import ClusterDns
 from lab.kubelet.machine import Machine, Surroundings
 from lab.kubelet.network import Network
 from lab.kubelet.nodes import HEARTBEAT, RENEWAL, NodeReporter, NodeSpec
+from lab.kubelet.partitions import Partitions
 from lab.kubelet.runs import ContainerState
 from lab.kubelet.starting import kill_run
 from lab.kubelet.volumes import volume_directory
@@ -40,9 +41,11 @@ class Kubelet:
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stops: list[Callable[[], None]] = []
-        self._network = Network(around.registry, self.machines.values())
+        self._partitions = Partitions(around.registry, around.faults)
+        self._network = Network(around.registry, self.machines.values(), self._partitions)
         self.dns = ClusterDns(around.registry)
         around.shared["resolve"] = self.dns.resolve
+        around.shared["partitions"] = self._partitions
 
     def _machine(self, spec: NodeSpec) -> Machine:
         machine = Machine(spec.name, spec.internal_ip, spec.external_ip, Recorder(self._registry, "kubelet", host=spec.name))
@@ -113,6 +116,7 @@ class Kubelet:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._network.close()
+        self._partitions.close()
         self.dns.close()
 
     # Events: called within writes, so they only note things
@@ -176,6 +180,8 @@ class Kubelet:
             if "node" in wanted or any(machine.lost or machine.silent for machine in self.machines.values()):
                 self._silence_nodes(faults)
                 await self._lose_nodes(faults)
+            if "pod" in wanted:
+                self._partitions.look()
             if "container" in wanted:
                 await self._hurt_containers(faults)
 

@@ -33,7 +33,7 @@ class Surroundings:
     addresses: AddressBlock
     faults: Faults
     state: Path  # the lab's own directory
-    shared: dict[str, Any] = field(default_factory=dict)  # given to every program; the kubelet puts cluster DNS there: `resolve(name, namespace)`
+    shared: dict[str, Any] = field(default_factory=dict)  # given to every program; the kubelet adds `resolve` (cluster DNS) and `partitions`
     token: TokenMaker = _opaque_token
 
     @property

@@ -21,6 +21,7 @@ from lab.addresses import real_port
 from lab.controllers.controller import Index
 from lab.kubelet.endpoints import service_of, targets_of
 from lab.kubelet.machine import Machine
+from lab.kubelet.partitions import Partitions
 from lab.kubernetes.kinds import ENDPOINT_SLICE, POD, SERVICE
 from lab.kubernetes.registry import Registry
 from lab.kubernetes.store import Event
@@ -37,8 +38,9 @@ _BACKLOG = 128
 class Network:
     """Opens and closes ways as Services and pods come and go. Made before anything happens, closed at the end."""
 
-    def __init__(self, registry: Registry, machines: Iterable[Machine]) -> None:
+    def __init__(self, registry: Registry, machines: Iterable[Machine], partitions: Partitions) -> None:
         self._registry = registry
+        self._partitions = partitions
         self._machines = {machine.name: machine for machine in machines}
         self._slices = Index(registry.store, ENDPOINT_SLICE, service_of)
         self._open: dict[str, dict[Place, socket.socket]] = {}  # by service or pod
@@ -192,14 +194,14 @@ class Network:
                 return
             connection.setblocking(False)
             target = choice(client[0])
-            if target is None:
+            if target is None or self._partitions.cut(client[0], target[0]):
                 _reset(connection)
                 return
-            task = self._loop.create_task(self._pipe(connection, target))
+            task = self._loop.create_task(self._pipe(connection, client[0], target))
             self._pipes.add(task)
             task.add_done_callback(self._pipes.discard)
 
-    async def _pipe(self, connection: socket.socket, target: Place) -> None:
+    async def _pipe(self, connection: socket.socket, client: str, target: Place) -> None:
         inner, outer = _Half(self._transports), _Half(self._transports)
         inner.peer, outer.peer = outer, inner
         try:
@@ -207,7 +209,8 @@ class Network:
         except OSError:
             _reset(connection)
             return
-        await self._loop.connect_accepted_socket(lambda: outer, connection)
+        transport, _ = await self._loop.connect_accepted_socket(lambda: outer, connection)
+        self._partitions.watch(transport, client, target[0])
 
 
 class _Half(asyncio.Protocol):

@@ -6,7 +6,7 @@ containers' processes are looked at by the lab first (seccomp's user notificatio
 - `bind` to any address or to localhost, with a port, becomes one to the pod's own address, as does `bind` to the same in IPv6;
 - `connect` to localhost goes to the pod's own address when somebody listens there on that port: containers of a pod share their localhost. Otherwise
   it goes to this machine's localhost, where the services are that people run beside the lab;
-- `connect` to another address of the lab comes from the pod's own.
+- `connect` to another address of the lab comes from the pod's own, and is refused while a partition stands between the two.
 
 Where the machine does not allow that, processes bind what they ask for.
 """
@@ -38,6 +38,8 @@ _RECEIVE, _SEND, _CONTINUE = 0xC0502100, 0xC0182101, 1
 _SIZES = (80, 24, 64)  # of a notification, of an answer, of the call's data: those that the numbers above are for
 _ADDRESS_WITHOUT_PORT = 24  # IP_BIND_ADDRESS_NO_PORT: the port is chosen when connecting
 _LOCAL = ("0.0.0.0", "127.0.0.1")
+
+Cut = Callable[[str, str], bool]  # whether a partition stands between two addresses
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -80,8 +82,7 @@ class _Call:
 class PortGuard:
     """Guards the processes of one container. `install` is for the child, between fork and exec; `watch` for the parent, after it."""
 
-    def __init__(self, address: str, cut: Callable[[str, str], bool] | None = None) -> None:
-        """`cut`: whether a partition stands between two addresses."""
+    def __init__(self, address: str, cut: Cut | None = None) -> None:
         self._address = address
         self._cut = cut
         self._network = ipaddress.ip_network(f"{address}/16", strict=False)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lab.programs.ports import PortGuard, guards_work
+from lab.programs.ports import Cut, PortGuard, guards_work
 from lab.programs.program import Container
 
 _LINE_LIMIT = 16 * 1024  # longer lines are cut into pieces, as by a container runtime
@@ -20,9 +20,10 @@ _LINE_LIMIT = 16 * 1024  # longer lines are cut into pieces, as by a container r
 class Child:
     """A process group of its own. Whoever made the descriptors closes them."""
 
-    def __init__(self, argv: list[str], env: dict[str, str], directory: Path | str, files: tuple[int, int, int], address: str = "") -> None:
-        """`address`: the pod's, when what it opens is to stand there."""
-        guard = PortGuard(address) if address and guards_work() else None
+    def __init__(self, argv: list[str], env: dict[str, str], directory: Path | str, files: tuple[int, int, int], address: str = "",
+                 cut: Cut | None = None) -> None:  # fmt: skip
+        """`address`: the pod's, when what it opens is to stand there; `cut`: what it must not reach."""
+        guard = PortGuard(address, cut) if address and guards_work() else None
         # In this thread: PR_SET_PDEATHSIG looks at the thread that started a process.
         try:
             self._popen = subprocess.Popen(  # noqa: S603
@@ -82,8 +83,9 @@ class Process(Child):
     """A process whose output (both streams in one, in their order) comes piece by piece; `keyboard` leads to its input when it has one."""
 
     def __init__(
-        self, argv: list[str], env: dict[str, str], directory: Path | str, output: Output, stdin: bool = False, tty: bool = False, address: str = ""
-    ) -> None:
+        self, argv: list[str], env: dict[str, str], directory: Path | str, output: Output, stdin: bool = False, tty: bool = False, address: str = "",
+        cut: Cut | None = None,
+    ) -> None:  # fmt: skip
         self.output, self.tty = output, tty
         self.typing = asyncio.Lock()  # held by who writes to its input
         self.keyboard = -1
@@ -96,7 +98,7 @@ class Process(Child):
             reading, self.keyboard = os.pipe() if stdin else (os.open(os.devnull, os.O_RDONLY), -1)
             files, inner = (reading, writing, writing), [reading, writing]
         try:
-            super().__init__(argv, env, directory, files, address)
+            super().__init__(argv, env, directory, files, address, cut)
         except OSError:
             self._close_ours()
             raise

@@ -78,6 +78,11 @@ class Container:
         return self.shared.get("partitions")
 
     @property
+    def cut(self) -> Callable[[str, str], bool] | None:
+        """Whether a connection between two addresses must not be; None: nobody knows."""
+        return self.partitions.cut if self.partitions else None
+
+    @property
     def source(self) -> tuple[str, int]:
         """What its connections come from: bind them to this, so that others know whose they are."""
         return self.ip, 0

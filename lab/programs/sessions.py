@@ -11,6 +11,7 @@ import termios
 from collections.abc import AsyncIterator
 from typing import Any
 
+from lab.programs.ports import Cut
 from lab.programs.processes import Child, Process
 from lab.programs.program import Session, Streams
 
@@ -36,14 +37,15 @@ def open_terminal(root: str) -> tuple[int, int]:
 class CommandSession:
     """A real process. Its output waits in the pipes until it is read."""
 
-    def __init__(self, argv: list[str], env: dict[str, str], directory: str, streams: Streams, root: str, address: str = "") -> None:
+    def __init__(self, argv: list[str], env: dict[str, str], directory: str, streams: Streams, root: str, address: str = "",
+                 cut: Cut | None = None) -> None:  # fmt: skip
         self._work: asyncio.Task[None] | None = None
         self._closing = False
         self._input = self._terminal = -1
         self._outputs: dict[int, int] = {}  # 1: output, 2: errors; our ends
         files = self._open_terminal(root) if streams.tty else self._open_pipes(streams)
         try:
-            self._child = Child(argv, env, directory, files, address)
+            self._child = Child(argv, env, directory, files, address, cut)
         except OSError:
             self.close()
             raise

@@ -37,7 +37,7 @@ class ShellProgram:
         self._room.build()
         command, env = self._room.command(argv)
         directory: Path | str = "/" if self._room.apart else self._room.working_directory()
-        self._process = Process(command, env, directory, Output(container), container.stdin, container.tty, container.ip)
+        self._process = Process(command, env, directory, Output(container), container.stdin, container.tty, container.ip, container.cut)
 
     async def run(self, container: Container) -> int:
         """Until the process ends; TERM when the container is to stop, KILL when this is cancelled."""
@@ -75,7 +75,7 @@ class ShellProgram:
         kept = Kept()
         command, env = room.enter(pid, argv)
         try:
-            other = Process(command, env, "/" if room.apart else room.working_directory(), kept, address=container.ip)
+            other = Process(command, env, "/" if room.apart else room.working_directory(), kept, address=container.ip, cut=container.cut)
         except OSError as error:
             return 126, str(error).encode()
         try:
@@ -94,7 +94,7 @@ class ShellProgram:
             raise StartError("container is not running")
         command, env = room.enter(pid, resolve(container, argv), streams.tty)
         root = f"/proc/{pid}/root" if room.apart else ""
-        session = CommandSession(command, env, "/" if room.apart else str(room.working_directory()), streams, root, container.ip)
+        session = CommandSession(command, env, "/" if room.apart else str(room.working_directory()), streams, root, container.ip, container.cut)
         self._sessions = {one for one in self._sessions if not one.over} | {session}
         return session
 

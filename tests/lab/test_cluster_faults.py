@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -18,7 +18,8 @@ from lab.kubelet import kubelet
 from lab.kubelet.nodes import LEASE_NAMESPACE, NodeSpec
 from lab.kubernetes.auth import ADMIN_TOKEN
 from lab.kubernetes.context import SYSTEM
-from lab.kubernetes.kinds import CONFIG_MAP, LEASE, NODE, PDB, POD
+from lab.kubernetes.kinds import CONFIG_MAP, LEASE, NODE, PDB, POD, SERVICE
+from lab.programs.ports import guards_work
 from tests.lab.controllers.world import cluster as controllers_only
 
 Obj = dict[str, Any]
@@ -46,16 +47,16 @@ class Lab:
                 await asyncio.sleep(0.01)
 
     async def get(self, path: str) -> tuple[int, Obj]:
-        async with self._session() as session, session.get(path) as answer:
+        async with self.session() as session, session.get(path) as answer:
             return answer.status, await answer.json()
 
     async def watched(self, path: str, begun: asyncio.Event) -> list[Obj]:
         """What comes until the watch ends by itself."""
-        async with self._session() as session, session.get(path) as answer:
+        async with self.session() as session, session.get(path) as answer:
             begun.set()
             return [json.loads(line) async for line in answer.content]
 
-    def _session(self) -> aiohttp.ClientSession:
+    def session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(self.cluster.url, headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}, timeout=aiohttp.ClientTimeout(20))
 
 
@@ -177,3 +178,122 @@ async def test_what_stands_is_no_news(lab: Lab) -> None:
     lab.pod("two")
     await lab.until(lambda: lab.registry.find(POD, "default", "two") is None)
     assert lab.ready("one")
+
+
+SERVER = """
+import socket
+server = socket.create_server(('0.0.0.0', 9000))
+while True:
+    connection, _ = server.accept()
+    connection.sendall(b'hello')
+    connection.recv(1)
+    connection.close()
+"""
+ASK = "import socket; print(socket.create_connection(('{}', {}), 5).recv(9).decode())"
+HOLD = """
+import socket
+held = socket.create_connection(('{}', {}))
+held.recv(9)
+print('open', flush=True)
+try:
+    held.recv(9)
+except OSError:
+    pass
+print('cut')
+"""
+
+
+def python(lab: Lab, name: str, script: str) -> None:
+    spec = {"containers": [{"name": "main", "image": "python:3.11", "command": ["python3", "-c", script]}], "restartPolicy": "Never"}
+    labels = {"app": name}
+    lab.registry.create(POD, {"metadata": {"name": name, "labels": labels}, "spec": spec | {"terminationGracePeriodSeconds": 1}}, "default")
+
+
+async def execute(lab: Lab, name: str, script: str) -> tuple[int, bytes]:
+    assert lab.cluster.kubelet
+    run = lab.cluster.kubelet.states(lab.registry.get(POD, "default", name)["metadata"]["uid"])[0].current
+    assert run
+    done: tuple[int, bytes] = await cast(Any, run.program).execute(run.container, ["python3", "-c", script], 10)
+    return done
+
+
+async def said(lab: Lab, name: str, text: str) -> None:
+    """Wait until a pod has printed something."""
+    async with asyncio.timeout(20):
+        while True:
+            async with lab.session() as session, session.get(f"/api/v1/namespaces/default/pods/{name}/log") as answer:
+                if text in await answer.text():
+                    return
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.skipif(not guards_work(), reason="this machine does not let a process look at its children's calls")
+async def test_a_partition_parts_real_processes(lab: Lab) -> None:
+    python(lab, "server", SERVER)
+    ports = [{"port": 9000}]
+    service = lab.registry.create(SERVICE, {"metadata": {"name": "s"}, "spec": {"selector": {"app": "server"}, "ports": ports}}, "default")
+    await lab.until(lambda: lab.ready("server"))
+    places = [(lab.registry.get(POD, "default", "server")["status"]["podIP"], 9000), (service["spec"]["clusterIP"], 9000)]
+    for name in ("near", "far"):
+        python(lab, name, "import time; time.sleep(3600)")
+    await lab.until(lambda: lab.ready("near") and lab.ready("far"))
+
+    async def answers(name: str) -> list[int]:
+        return [(await execute(lab, name, ASK.format(*place)))[0] for place in places]
+
+    async with asyncio.timeout(20):
+        while await answers("far") != [0, 0]:
+            await asyncio.sleep(0.1)
+    python(lab, "holder", HOLD.format(*places[1]))
+    await said(lab, "holder", "open")
+    fault = lab.faults.add(Fault("pod", "^default/(far|holder)$", "partition", {"from": "^default/server$"}))
+    await said(lab, "holder", "cut")
+    assert await answers("far") == [1, 1]
+    assert await answers("near") == [0, 0]
+    assert fault.hits >= 3
+    lab.faults.remove(fault.id)
+    assert await answers("far") == [0, 0]
+
+
+def miner(lab: Lab, name: str, bootnodes: list[str]) -> None:
+    document: Obj = {
+        "main": {"genesis-time": "2020-01-01T00:00:00Z", "layer-duration-sec": 60, "layers-per-epoch": 2, "poet-server": "127.0.0.1:5000"},
+        "p2p": {"network-id": 205, "bootnodes": bootnodes},
+    }
+    lab.registry.create(CONFIG_MAP, {"metadata": {"name": name}, "data": {"config.json": json.dumps(document)}}, "default")
+    container = {
+        "name": "main", "image": "spacemeshos/go-spacemesh-dev:d298a63", "volumeMounts": [{"name": "c", "mountPath": "/etc/config"}],
+        "command": ["/bin/go-spacemesh", "--listen=/ip4/0.0.0.0/tcp/5001", "--json-server=true", "--config=/etc/config/config.json", "-d=/root/data",
+                    "--grpc-port=6000", "--json-port=7000", "--log-encoder=json", f"--smeshing-coinbase=02{'ab' * 32}", "--smeshing-start=true"],
+    }  # fmt: skip
+    volumes = [{"name": "c", "configMap": {"name": name}}]
+    lab.registry.create(POD, {"metadata": {"name": name}, "spec": {"containers": [container], "volumes": volumes}}, "default")
+
+
+async def peers(lab: Lab, name: str) -> int:
+    address = lab.registry.get(POD, "default", name)["status"]["podIP"]
+    async with lab.session() as session, session.post(f"http://{address}:7000/v1/node/status", json={}) as answer:
+        return int((await answer.json())["status"].get("connectedPeers", 0))
+
+
+async def test_a_partition_parts_nodes_of_a_network(lab: Lab) -> None:
+    async def until_peers(number: int) -> None:
+        async with asyncio.timeout(20):
+            while [await peers(lab, name) for name in ("miner-1", "miner-2")] != [number, number]:
+                await asyncio.sleep(0.05)
+
+    miner(lab, "miner-1", [])
+    await lab.until(lambda: lab.ready("miner-1"))
+    async with lab.session() as session, session.get("/api/v1/namespaces/default/pods/miner-1/log") as answer:
+        lines = [json.loads(line) for line in (await answer.text()).splitlines()]
+    identity = next(line["identity"] for line in lines if "identity" in line)
+    miner(lab, "miner-2", [f"/ip4/{lab.registry.get(POD, 'default', 'miner-1')['status']['podIP']}/tcp/5001/p2p/{identity}"])
+    await lab.until(lambda: lab.ready("miner-2"))
+    await until_peers(1)
+    fault = lab.faults.add(Fault("pod", "^default/miner-2$", "partition"))
+    await until_peers(0)
+    before = fault.hits
+    await lab.until(lambda: fault.hits > before)  # it calls again, and is refused
+    assert await peers(lab, "miner-2") == 0
+    lab.faults.remove(fault.id)
+    await until_peers(1)

@@ -77,6 +77,8 @@ async def test_faults_come_and_go(site: TestClient, lab: FakeLab) -> None:
         ({"place": "api", "target": "x", "effect": "hang", "times": 0, "after": -1, "more": 1}, ["times", "after", "more: unknown"]),
         ({"place": "api", "target": "x", "effect": "hang", "times": True}, ["times: must be of type int"]),
         ({"place": "slack", "target": "x", "effect": "hang", "probability": 2, "options": {"seconds": "1"}}, ["probability", "options.seconds"]),
+        ({"place": "pod", "target": "x", "effect": "partition", "options": {"from": "("}}, ["options.from"]),
+        ({"place": "pod", "target": "x", "effect": "partition", "options": {"from": 1}}, ["options.from"]),
     ],
 )
 async def test_faults_that_make_no_sense_are_refused(site: TestClient, lab: FakeLab, wish: Any, complaints: list[str]) -> None:

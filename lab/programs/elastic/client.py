@@ -46,7 +46,9 @@ class ElasticClient:
             url = f"{match[1]}://{addresses[0]}:{real_port(int(match[3] or 9200))}{path}"
             try:
                 async with (
-                    aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
+                    aiohttp.ClientSession(
+                        connector=aiohttp.TCPConnector(local_addr=self._container.source), timeout=aiohttp.ClientTimeout(total=30)
+                    ) as session,
                     session.request(
                         method, url, json=body, auth=None if "Authorization" in headers else self._auth, headers=self._headers | headers,
                         ssl=self._tls, server_hostname=match[2] if match[1] == "https" and self._tls else None,

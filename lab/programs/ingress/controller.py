@@ -48,6 +48,7 @@ class IngressNginx:
         self._contexts: dict[tuple[str, str, str, bool], ssl.SSLContext] = {}
         self._fake = make_pair(["ingress.local"])
         self._joined: set[asyncio.Task[Any]] = set()
+        self._source = ("127.0.0.1", 0)
 
     async def execute(self, container: Container, argv: list[str], seconds: float) -> tuple[int, bytes]:
         """The image's own hook waits for nginx, which has nothing to finish here."""
@@ -62,7 +63,7 @@ class IngressNginx:
         if "/" in options.get("publish-service", ""):
             namespace, _, name = options["publish-service"].partition("/")
             self._publish = namespace, name
-        listeners = Listeners(container)
+        listeners, self._source = Listeners(container), container.source
         try:
             async with InCluster(container) as api:
                 await listeners.serve_http(10254, self._health)
@@ -208,7 +209,7 @@ class IngressNginx:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: tuple[str, int], head: bytes) -> None:
         try:
-            inner_reader, inner_writer = await asyncio.open_connection(target[0], real_port(target[1]))
+            inner_reader, inner_writer = await asyncio.open_connection(target[0], real_port(target[1]), local_addr=self._source)
         except OSError:
             _answer(writer, 502)
             return
