@@ -20,7 +20,7 @@ lab: $(READY) ## Lab, Prefect server and UI, up until Ctrl-C
 	@$(BIN)/python -m deployments.local lab
 
 test: check ## Everything that CI checks
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY) ## Style, types and arrows between rooms
 	@$(BIN)/ruff check .

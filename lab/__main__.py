@@ -9,6 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 from lab.config import ConfigError, LabConfig, read_options
 from lab.world import World, WorldError, ready_line
 
@@ -16,12 +18,18 @@ from lab.world import World, WorldError, ready_line
 def main() -> int:
     """Gives the exit code: 0 when it was asked to stop, 1 when it could not start or go on, 2 for options that cannot be used."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("aiohttp.server").addFilter(is_ours)
     try:
         config = read_options()
     except ConfigError as error:
         print(f"python -m lab: {error}", file=sys.stderr)
         return 2
     return asyncio.run(serve(config))
+
+
+def is_ours(record: logging.LogRecord) -> bool:
+    """Whether an error of the HTTP server is a fault of the lab. What is no HTTP was answered with 400, and is its sender's."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def serve(config: LabConfig) -> int:
