@@ -44,13 +44,12 @@ SERVER_FIELDS = ("uid", "resourceVersion", "creationTimestamp", "managedFields",
 
 
 class ReadyWatch(threading.Thread):
-    """One watch on pods: notes when the first miner appeared and when the last became ready."""
+    """One watch on pods: notes when the last miner became ready."""
 
     def __init__(self, kubeconfig: str, miners: int) -> None:
         super().__init__(daemon=True)
         self.api = client.CoreV1Api(config.new_client_from_config(kubeconfig))
         self.miners = miners
-        self.first: float | None = None
         self.last: float | None = None
 
     def run(self) -> None:
@@ -58,12 +57,26 @@ class ReadyWatch(threading.Thread):
         stream = watch.Watch().stream(self.api.list_pod_for_all_namespaces, label_selector="app=miner", _request_timeout=600)
         for event in stream:
             pod = event["object"]
-            self.first = self.first or time.monotonic()
             if any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or []):
                 ready.add(pod.metadata.uid)
             if len(ready) >= self.miners:
                 self.last = time.monotonic()
                 return
+
+
+class FirstRequest(threading.Thread):
+    """Notes when the flow sent its first request, to some hundredths of a second: where the bare client's time begins, too."""
+
+    def __init__(self, around: Surroundings) -> None:
+        super().__init__(daemon=True)
+        self.around = around
+        self.before = asyncio.run(our_requests(around))
+        self.at: float | None = None
+
+    def run(self) -> None:
+        while asyncio.run(our_requests(self.around)) == self.before:
+            time.sleep(0.02)
+        self.at = time.monotonic()
 
 
 class Memory(threading.Thread):
@@ -121,7 +134,8 @@ def run_flow(around: Surroundings, miners: int) -> Figures:
     ready.start()
     lab = Memory(around.lab_pid)
     lab.start()
-    before = asyncio.run(our_requests(around))
+    first = FirstRequest(around)
+    first.start()
     command = [sys.executable, "-m", "flows.cli", "deploy-network", "-o", "json", "-q", "--network.name", NAMESPACE, "--network.preset", "testnet"]
     command += ["--network.miners.count", str(miners), "--cluster", "lab"]
     begun = time.monotonic()
@@ -132,11 +146,11 @@ def run_flow(around: Surroundings, miners: int) -> Figures:
     wall = time.monotonic() - begun
     if flow.returncode != 0:
         raise Trouble(f"deploy-network ended with exit code {flow.returncode}")
-    if len(json.loads(output)["miners"]) != miners or ready.last is None or ready.first is None:
+    if len(json.loads(output)["miners"]) != miners or ready.last is None or first.at is None:
         raise Trouble("the flow completed, but not every miner was seen ready")
     lab.on = False
-    requests = asyncio.run(our_requests(around)) - before
-    return Figures(wall, ready.last - ready.first, memory.peak, lab.peak, requests, 0)
+    requests = asyncio.run(our_requests(around)) - first.before
+    return Figures(wall, ready.last - first.at, memory.peak, lab.peak, requests, 0)
 
 
 async def take_objects(around: Surroundings) -> list[tuple[str, dict[str, Any]]]:
@@ -205,7 +219,7 @@ def report(figures: Figures, bare: float, miners: int) -> bool:
     """Print everything; True when every limit holds."""
     per_miner, objects_per_miner = figures.requests / miners, figures.objects / miners
     rows = [
-        verdict("every miner ready after", figures.ready, LIMITS["ready_seconds"], "s"),
+        verdict("first request to every miner ready", figures.ready, LIMITS["ready_seconds"], "s"),
         verdict("peak memory of the flow's process", figures.flow_mb, LIMITS["flow_mb"], "MB"),
         verdict("peak memory of the lab", figures.lab_mb, LIMITS["lab_mb"], "MB"),
         verdict("API requests per miner (limit: objects + 1)", per_miner, objects_per_miner + 1, "requests", "{:.2f}".format),
