@@ -68,6 +68,12 @@ def outdated(deployment: Mapping[str, Any]) -> bool:
     )
 
 
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod's own conditions say so. Deployments and pods come by two watches: the one may know already what the other does not."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+
+
 def pod_of(deployment: Mapping[str, Any], pods: Mapping[str, Obj]) -> Obj | None:
     """The Deployment's pod: the newest of those that are not on their way out."""
     wanted = deployment["spec"]["selector"]["matchLabels"].items()
@@ -152,7 +158,7 @@ class Rollout:
         for name in self.names:
             deployment = deployments.get(name)
             pod = pod_of(deployment, pods) if deployment and rolled_out(deployment) else None
-            if pod is None:
+            if pod is None or not is_ready(pod):
                 waiting.append(name)
             else:
                 ready[name] = pod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prefect import task
@@ -151,7 +151,7 @@ def describe_network(seen: Seen, namespace: Obj) -> tuple[NetworkReport, list[No
         genesis=record.genesis if record else None,
         expires=labels.expiry_of(meta.get("labels")),
         node_image=record.settings.images.node if record else "",
-        poets=tuple(_poet_row(d, _Place.of(seen, name, d, addresses)) for d in _of_component(deployments, "poet")),
+        poets=tuple(_poet_row(d, _Place.of(seen, name, d, addresses), record) for d in _of_component(deployments, "poet")),
         miners=tuple(_miner_row(d, place) for d, place in miners),
         warnings=tuple(warnings),
     )
@@ -228,5 +228,9 @@ def _miner_row(deployment: Obj, place: _Place) -> MinerRow:
     )
 
 
-def _poet_row(deployment: Obj, place: _Place) -> PoetRow:
-    return PoetRow(name=deployment["metadata"]["name"], address=place.address("rest"), node=place.node, ready=rolled_out(deployment))
+def _poet_row(deployment: Obj, place: _Place, record: NetworkRecord | None) -> PoetRow:
+    """A PoET under the address that miners have in their configuration, which stays when its pod goes to another machine."""
+    name = deployment["metadata"]["name"]
+    hosts = {f"poet-{index}": host for index, host in enumerate(record.poet_hosts)} if record else {}
+    known = replace(place, host=hosts.get(name, place.host))
+    return PoetRow(name=name, address=known.address("rest"), node=place.node, ready=rolled_out(deployment))

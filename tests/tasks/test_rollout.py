@@ -29,7 +29,7 @@ def deployment(ready: bool, generation: int = 1, observed: int | None = None, ve
 
 def pod(name: str = "miner-1-x", made: str = "2026-11-22T08:00:00Z", **meta: Any) -> Obj:
     metadata = {"name": name, "uid": name, "labels": {"name": "miner-1"}, "creationTimestamp": made, "resourceVersion": "5", **meta}
-    return {"metadata": metadata, "spec": {"nodeName": "node-1"}, "status": {"phase": "Running"}}
+    return {"metadata": metadata, "spec": {"nodeName": "node-1"}, "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,14 @@ def test_the_pod_is_the_newest_that_stays() -> None:
     found = pod_of(deployment(ready=True), {p["metadata"]["name"]: p for p in pods})
     assert found is not None
     assert found["metadata"]["name"] == "new"
+
+
+def test_a_pod_whose_watch_is_behind_is_waited_for() -> None:
+    """The Deployment is known to be ready, of its pod only that it was made."""
+    unscheduled = {**pod(), "spec": {}, "status": {"phase": "Pending"}}
+    wait = Rollout(None, "net", "", ("miner-1",), 1, "miners")  # type: ignore[arg-type]
+    assert wait._sort({"miner-1": deployment(ready=True)}, {"miner-1-x": unscheduled}) == ({}, ["miner-1"])
+    assert wait._sort({"miner-1": deployment(ready=True)}, {"miner-1-x": pod()}) == ({"miner-1": pod()}, [])
 
 
 class Api:
