@@ -8,7 +8,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,3 +52,29 @@ async def running_lab(recorded: bool = False, speed: float = 20, arguments: tupl
         except TimeoutError:
             child.kill()
             await child.wait()
+
+
+@contextlib.contextmanager
+def lab_in_thread(speed: float, arguments: tuple[str, ...] = ()) -> Iterator[RunningLab]:
+    """The same for tests without a loop of their own: a thread keeps the child."""
+    ready, done = threading.Event(), threading.Event()
+    found: list[RunningLab] = []
+
+    async def run() -> None:
+        try:
+            async with running_lab(speed=speed, arguments=arguments) as running:
+                found.append(running)
+                ready.set()
+                await asyncio.to_thread(done.wait)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    try:
+        ready.wait(60)
+        assert found, "the lab did not start"
+        yield found[0]
+    finally:
+        done.set()
+        thread.join(30)

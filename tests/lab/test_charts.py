@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from grpc import secure_channel, ssl_channel_credentials
 from lab.addresses import real_port
 from lab.outside.charts import SOURCES, charts, pack
 from lab.programs.certificates import make_pair
-from tests.lab.labs import RunningLab, running_lab
+from tests.lab.labs import lab_in_thread
 from tests.lab.releases import Client, until
 
 Obj = dict[str, Any]
@@ -33,25 +31,8 @@ PASSWORD = "a-password-of-thirty-two-letters"
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A lab for all tests here: each has namespaces of its own."""
-    ready, done = threading.Event(), threading.Event()
-    found: list[RunningLab] = []
-
-    async def run() -> None:
-        try:
-            async with running_lab(speed=50, arguments=("--no-storage",)) as running:
-                found.append(running)
-                ready.set()
-                await asyncio.to_thread(done.wait)
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
-    thread.start()
-    ready.wait(60)
-    assert found, "the lab did not start"
-    yield Client(found[0], tmp_path_factory.mktemp("helm"))
-    done.set()
-    thread.join(30)
+    with lab_in_thread(50, ("--no-storage",)) as lab:
+        yield Client(lab, tmp_path_factory.mktemp("helm"))
 
 
 # --- the repositories

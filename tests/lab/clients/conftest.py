@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import re
-import threading
 from collections.abc import Iterator
 
 import pytest
 from kubernetes import client, config
 
 from tests.lab.clients.running import running  # noqa: F401 - a fixture
-from tests.lab.labs import RunningLab, running_lab
+from tests.lab.labs import RunningLab, lab_in_thread
 
 SPEED = 10
 _numbers = itertools.count(1)
@@ -21,25 +19,8 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def lab() -> Iterator[RunningLab]:
     """A lab of three nodes as a child process, once for all tests here."""
-    ready, done = threading.Event(), threading.Event()
-    found: list[RunningLab] = []
-
-    async def run() -> None:
-        try:
-            async with running_lab(speed=SPEED, arguments=("--no-storage",)) as running:
-                found.append(running)
-                ready.set()
-                await asyncio.to_thread(done.wait)
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
-    thread.start()
-    ready.wait(60)
-    assert found, "the lab did not start"
-    yield found[0]
-    done.set()
-    thread.join(30)
+    with lab_in_thread(SPEED, ("--no-storage",)) as running_one:
+        yield running_one
 
 
 @pytest.fixture

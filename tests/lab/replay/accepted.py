@@ -59,8 +59,6 @@ UNLIMITED_NUMBERS: dict[str, Iterable[int]] = {
     "07b": range(2, 76),
     "10": range(58, 96),
 }
-JSON_ONLY = "the lab answers JSON where a client would rather have protobuf but takes JSON too"
-
 NO_SCHEMAS = "the lab's OpenAPI documents hold the patch operations that clients look up, and no schemas"
 
 GO_STRUCTS = "the server quotes its own Go structs, all fields; the lab quotes the object as it stands in JSON, or leaves the quotation out"
